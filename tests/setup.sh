@@ -1,0 +1,107 @@
+# Sourced by tests/run.sh and examples/quickstart.sh: what a fresh machine lacks.
+#
+# shellcheck shell=bash
+
+# Debian packages, and what shows that each is there. Machines without apt-get are served too, as
+# long as nothing is missing.
+# shellcheck disable=SC2034 # used by those who source this
+build_packages=(gcc libc6-dev binutils make cmake)
+# shellcheck disable=SC2034
+test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev)
+
+die()
+{
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+have()
+{
+    command -v "$1" >/dev/null 2>&1
+}
+
+is_present()
+{
+    case $1 in
+    binutils) have ld && have ar && have nm && have objdump && have readelf ;;
+    clang-format-14) have clang-format-14 || { have clang-format && clang-format --version | grep -q 'version 14\.'; } ;;
+    libc6-dev) have gcc && echo '#include <stdio.h>' | gcc -E -x c - >/dev/null 2>&1 ;;
+    libcmocka-dev) have pkg-config && pkg-config --exists cmocka ;;
+    *) have "$1" ;;
+    esac
+}
+
+# Leaves the packages among "$@" that are not there in the array `missing`.
+find_missing()
+{
+    local package
+    missing=()
+    for package; do
+        is_present "$package" || missing+=("$package")
+    done
+}
+
+as_root()
+{
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# Installs the packages among "$@" that are missing.
+require_packages()
+{
+    local log apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
+
+    [ "$(uname -sm)" = "Linux x86_64" ] || die "libsta runs on Linux on x86-64, this is $(uname -sm)"
+    find_missing "$@"
+    [ ${#missing[@]} -gt 0 ] || return 0
+
+    have apt-get || die "missing: ${missing[*]} (Debian package names), and there is no apt-get to install them"
+    [ "$(id -u)" -eq 0 ] || have sudo ||
+        die "missing: ${missing[*]}; installing them takes root or sudo: apt-get install ${missing[*]}"
+
+    echo "installing ${missing[*]}"
+    log=$(mktemp)
+    # An update that fails in part is no reason to give up: what is needed may be there.
+    as_root "${apt[@]}" update >"$log" 2>&1 || true
+    if ! as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        die "apt-get could not install ${missing[*]}"
+    fi
+    rm -f "$log"
+    find_missing "$@"
+    [ ${#missing[@]} -eq 0 ] || die "still missing after apt-get install: ${missing[*]}"
+}
+
+# Tracepoint ids come from tracefs; without it the library uses its own, so failing is no error.
+mount_tracefs()
+{
+    if [ "$(id -u)" -eq 0 ] && [ ! -d /sys/kernel/tracing/events ]; then
+        mount -t tracefs tracefs /sys/kernel/tracing >/dev/null 2>&1 || true
+    fi
+}
+
+# quietly LOG COMMAND...: its output goes to LOG, and to stderr only if it fails.
+quietly()
+{
+    local log=$1
+    shift
+    "$@" >"$log" 2>&1 || {
+        cat "$log" >&2
+        return 1
+    }
+}
+
+# build_variant DIR CMAKE_OPTION...: configures and builds DIR; both are quick when nothing changed.
+build_variant()
+{
+    local dir=$1
+    shift
+    mkdir -p "$dir" &&
+        quietly "$dir/configure.log" cmake -S . -B "$dir" "$@" &&
+        quietly "$dir/build.log" cmake --build "$dir" -j "$(nproc)"
+}
