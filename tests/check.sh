@@ -55,3 +55,18 @@ none_of()
     lines=$(cat)
     [ -z "$lines" ] || fail "$1:"$'\n'"$lines"
 }
+
+# Defined symbols that other objects of a link can see: symbols_of FILE VISIBILITY [READELF_OPTION].
+symbols_of()
+{
+    readelf -W "${3:---syms}" "$1" | awk -v visibility="$2" \
+        '($5 == "GLOBAL" || $5 == "WEAK") && $6 == visibility && $7 != "UND" { print $8 }'
+}
+
+# Symbols that a shared object offers to others. (nm -D also lists hidden ones, such as the bounds of
+# a section, which ld puts there and the dynamic loader passes over.)
+exports_of()
+{
+    symbols_of "$1" DEFAULT --dyn-syms
+    symbols_of "$1" PROTECTED --dyn-syms
+}

@@ -5,18 +5,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
 need_plain_build
 need nm readelf
 
-# Names of symbols that other objects can see, one a line: `symbols_of FILE VISIBILITY`.
-symbols_of()
-{
-    readelf -sW "$1" |
-        awk -v visibility="$2" '($5 == "GLOBAL" || $5 == "WEAK") && $6 == visibility && $7 != "UND" { print $8 }'
-}
 
 global_symbols_have_our_prefix()
 {
     local visibility
     for visibility in DEFAULT HIDDEN; do
-        symbols_of "$STA_ARCHIVE" $visibility >"$work/symbols"
+        symbols_of "$STA_ARCHIVE" "$visibility" >"$work/symbols"
         [ -s "$work/symbols" ] || fail "readelf shows no $visibility symbol in $STA_ARCHIVE"
         none_of "$visibility symbols without the prefix sta_" < <(grep -v '^sta_' "$work/symbols")
     done
@@ -35,10 +29,10 @@ shared_object_exports_our_prefix_only()
     echo 'int host_function(void) { return 0; }' >"$work/host.c"
     quietly "$CC" -fPIC -shared -Wl,-z,defs -o "$work/libhost.so" "$work/host.c" \
         -Wl,--whole-archive "$STA_ARCHIVE" -Wl,--no-whole-archive
-    nm -D --defined-only "$work/libhost.so" >"$work/exports"
-    grep -q ' sta_version$' "$work/exports" || fail "the shared object exports no sta_version"
+    exports_of "$work/libhost.so" >"$work/exports"
+    grep -qx sta_version "$work/exports" || fail "the shared object exports no sta_version"
     none_of "exports without the prefix sta_" < <(
-        awk '$3 !~ /^(sta_[a-z]|host_function$)/ { print $3 }' "$work/exports"
+        grep -vE '^(sta_[a-z]|host_function$)' "$work/exports"
     )
     readelf -d "$work/libhost.so" >"$work/dynamic"
     none_of "the shared object has text relocations" < <(grep TEXTREL "$work/dynamic")
