@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The dispatcher: from a system call to the callbacks attached to it and back.
+ *
+ * Compiled for general registers only; no libc, no lock, no allocation, no system call. A test
+ * disassembles and links this object to prove it. Structs are filled member by member: with general
+ * registers only, an initialiser or assignment can become a `rep stos`, which takes longer than all
+ * the rest, or a call of memcpy.
+ */
+#include "attach/dispatch.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "attach/registry.h"
+#include "base/gate.h"
+#include "base/quiesce.h"
+#include "base/vectors.h"
+
+/* What one half of a dispatch keeps on the stack while its callbacks run. `section` leads from the
+ * thread's record to here. */
+struct frame {
+    struct sta__section section;
+    const struct sta__call *call;
+    int64_t value;       /* of the last override */
+    uint32_t overridden; /* OVERRIDDEN_* */
+};
+
+#define OVERRIDDEN_NOW  1u /* by the callback that runs */
+#define OVERRIDDEN_EVER 2u /* by one that ran before */
+
+/* The lists for one event. */
+struct event_lists {
+    const struct sta__list *own; /* attached to this call */
+    const struct sta__list *all; /* attached to all calls */
+};
+
+/* Acquire: pairs with the release store in publish(), registry.c. */
+STA__INLINE const struct sta__list *load(_Atomic(struct sta__list *) *slot)
+{
+    return atomic_load_explicit(slot, memory_order_acquire);
+}
+
+STA__INLINE struct event_lists lists_of(struct sta *sta, long sys_nr, bool is_enter, unsigned kind)
+{
+    struct event_lists lists;
+
+    lists.own = NULL;
+    if (sta__likely((unsigned long)sys_nr < STA_SYSCALL_LIMIT && !(kind & STA__CALL_COMPAT)))
+        lists.own = load(is_enter ? &sta->calls[sys_nr].enter : &sta->calls[sys_nr].exit);
+    lists.all = load(is_enter ? &sta->all.enter : &sta->all.exit);
+    return lists;
+}
+
+/* Calls one callback and notes what it did. */
+STA__INLINE void run_entry(const struct sta__entry *entry, struct frame *frame, void *ctx,
+                           size_t ctx_size, uint32_t stripe, unsigned kind)
+{
+    struct sta__counters *counters = sta__counters_of(entry->counters, stripe);
+    uint64_t result = 0;
+    int err;
+
+    sta__count(&counters->runs, stripe);
+    if ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))
+        err =
+            sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
+    else
+        err = entry->callback(ctx, ctx_size, &result, entry->user_data);
+    if (sta__unlikely(err < 0))
+        sta__count(&counters->failed, stripe);
+    if (sta__unlikely(frame->overridden & OVERRIDDEN_NOW)) {
+        frame->overridden = OVERRIDDEN_EVER;
+        sta__count(&counters->overrides, stripe);
+    }
+}
+
+/* Each callback gets a fresh copy of the context. */
+STA__INLINE void run_entries(const struct sta__list *list, struct frame *frame, bool is_enter,
+                             uint32_t stripe, unsigned kind)
+{
+    const struct sta__entry *end = list->entries + list->count;
+    const struct sta__entry *entry = list->entries;
+    const struct sta__call *call = frame->call;
+
+    do {
+        if (is_enter) {
+            struct sta_sys_enter ctx;
+
+            ctx.ent = (struct sta_trace_entry){0};
+            ctx.id = call->enter.id;
+            ctx.args[0] = call->enter.args[0];
+            ctx.args[1] = call->enter.args[1];
+            ctx.args[2] = call->enter.args[2];
+            ctx.args[3] = call->enter.args[3];
+            ctx.args[4] = call->enter.args[4];
+            ctx.args[5] = call->enter.args[5];
+            run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
+        } else {
+            struct sta_sys_exit ctx;
+
+            ctx.ent = (struct sta_trace_entry){0};
+            ctx.id = call->enter.id;
+            ctx.ret = call->ret;
+            run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
+        }
+    } while (++entry != end);
+}
+
+/* For threads without a stripe of their own, and for saved vectors: compiled apart, so that the
+ * usual loop asks no questions. */
+static STA__NOINLINE void run_entries_unusual(const struct sta__list *list, struct frame *frame,
+                                              bool is_enter, uint32_t stripe, unsigned kind)
+{
+    run_entries(list, frame, is_enter, stripe, kind);
+}
+
+STA__INLINE void run_list(const struct sta__list *list, struct frame *frame, bool is_enter,
+                          uint32_t stripe, unsigned kind)
+{
+    if (!list)
+        return;
+    if (sta__unlikely(stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
+        run_entries_unusual(list, frame, is_enter, stripe, kind);
+    else
+        run_entries(list, frame, is_enter, stripe, 0);
+}
+
+static void count_missed_in(const struct sta__list *list, uint32_t stripe)
+{
+    for (uint32_t i = 0; list && i < list->count; i++)
+        sta__count(&sta__counters_of(list->entries[i].counters, stripe)->missed, stripe);
+}
+
+/* No section could be entered: nearly always a call made by a callback, whose section keeps the
+ * lists from being freed. Or too many threads, of which nothing can be counted. */
+static STA__NOINLINE bool count_missed(struct sta *sta, struct frame *frame, bool is_enter,
+                                       unsigned kind)
+{
+    struct event_lists lists = lists_of(sta, frame->call->enter.id, is_enter, kind);
+
+    if (sta__section_current(frame)) {
+        count_missed_in(lists.own, sta__self.reader->stripe);
+        count_missed_in(lists.all, sta__self.reader->stripe);
+    }
+    return false;
+}
+
+/* Runs the callbacks of one event. True if the call's result was overridden: it is in call->ret. */
+STA__INLINE bool run(struct sta *sta, struct sta__call *call, bool is_enter, unsigned kind)
+{
+    const struct sta__reader *reader;
+    struct event_lists lists;
+    struct frame frame;
+
+    frame.call = call;
+    frame.overridden = 0;
+    reader = sta__section_enter(&frame.section);
+    if (sta__unlikely(!reader))
+        return count_missed(sta, &frame, is_enter, kind);
+    lists = lists_of(sta, call->enter.id, is_enter, kind);
+    run_list(lists.own, &frame, is_enter, reader->stripe, kind);
+    run_list(lists.all, &frame, is_enter, reader->stripe, kind);
+    sta__section_leave(&frame.section);
+    if (sta__likely(!frame.overridden) || !sta__call_returns(call->enter.id))
+        return false;
+    call->ret = frame.value;
+    return true;
+}
+
+/* The thread's alternate signal stack helps to tell whether a section was left by siglongjmp. */
+static void note_alt_stack(const struct sta__call *call)
+{
+    const stack_t *stack = (const stack_t *)call->enter.args[0];
+    const stack_t *old = (const stack_t *)call->enter.args[1];
+
+    sta__self.alt_stack_low = sta__self.alt_stack_high = 0;
+    /* The old settings may have been written over the new ones: then it stays unknown. */
+    if (old > stack - 1 && old < stack + 1)
+        return;
+    if (stack->ss_flags & SS_DISABLE)
+        return;
+    sta__self.alt_stack_low = (uintptr_t)stack->ss_sp;
+    sta__self.alt_stack_high = (uintptr_t)stack->ss_sp + stack->ss_size;
+}
+
+/* What the dispatcher itself has to do about some calls. */
+static STA__NOINLINE void before_call(struct sta__call *call)
+{
+    call->outer = NULL;
+    if (call->enter.id == SYS_exit)
+        sta__reader_release();
+    else
+        call->outer = sta__section_current(call);
+}
+
+static STA__NOINLINE void after_call(const struct sta__call *call)
+{
+    if (call->outer)
+        sta__section_restore(call->outer);
+    if (call->enter.id == SYS_sigaltstack && call->ret == 0 && call->enter.args[0])
+        note_alt_stack(call);
+}
+
+/* Acquire: pairs with update_active(), registry.c. */
+STA__INLINE uint8_t load_active(const _Atomic uint8_t *active)
+{
+    return atomic_load_explicit(active, memory_order_acquire);
+}
+
+STA__INLINE bool enter(struct sta *sta, struct sta__call *call, uint8_t active, unsigned kind)
+{
+    if ((active & STA__ACTIVE_ENTER) && run(sta, call, true, kind))
+        return false;
+    if (sta__unlikely(active & STA__ACTIVE_ALWAYS))
+        before_call(call);
+    return true;
+}
+
+STA__INLINE void leave(struct sta *sta, struct sta__call *call, uint8_t active, unsigned kind)
+{
+    if (sta__unlikely(active & STA__ACTIVE_ALWAYS))
+        after_call(call);
+    if (active & STA__ACTIVE_EXIT)
+        run(sta, call, false, kind);
+}
+
+/* Acquire: pairs with sta_set_original_syscall(). */
+STA__INLINE sta_syscall_fn original_of(struct sta *sta)
+{
+    return atomic_load_explicit(&sta->original, memory_order_acquire);
+}
+
+static STA__NOINLINE int64_t dispatch_active(struct sta *sta, int64_t sys_nr, int64_t a1,
+                                             int64_t a2, int64_t a3, int64_t a4, int64_t a5,
+                                             int64_t a6)
+{
+    const _Atomic uint8_t *active = &sta->active[sta__active_index((int)sys_nr)];
+    struct sta__call call;
+
+    call.enter.ent = (struct sta_trace_entry){0};
+    call.enter.id = (int)sys_nr;
+    call.enter.args[0] = (unsigned long)a1;
+    call.enter.args[1] = (unsigned long)a2;
+    call.enter.args[2] = (unsigned long)a3;
+    call.enter.args[3] = (unsigned long)a4;
+    call.enter.args[4] = (unsigned long)a5;
+    call.enter.args[5] = (unsigned long)a6;
+    if (enter(sta, &call, load_active(active), 0)) {
+        const unsigned long *args = call.enter.args;
+
+        /* From memory: in registers across the callbacks they would be spilled once more. */
+        __asm__ volatile("" : "+r"(args) : : "memory");
+        call.ret = original_of(sta)(sys_nr, (int64_t)args[0], (int64_t)args[1], (int64_t)args[2],
+                                    (int64_t)args[3], (int64_t)args[4], (int64_t)args[5]);
+    }
+    leave(sta, &call, load_active(active), 0);
+    return call.ret;
+}
+
+int64_t sta_dispatch(struct sta *sta, int64_t sys_nr, int64_t a1, int64_t a2, int64_t a3,
+                     int64_t a4, int64_t a5, int64_t a6)
+{
+    if (sta__unlikely(load_active(&sta->active[sta__active_index((int)sys_nr)])))
+        return dispatch_active(sta, sys_nr, a1, a2, a3, a4, a5, a6);
+    return original_of(sta)(sys_nr, a1, a2, a3, a4, a5, a6);
+}
+
+STA__INLINE const _Atomic uint8_t *active_of(struct sta *sta, const struct sta__call *call,
+                                             unsigned kind)
+{
+    return &sta->active[(kind & STA__CALL_COMPAT) ? STA_SYSCALL_LIMIT
+                                                  : sta__active_index((int)call->enter.id)];
+}
+
+bool sta__enter(struct sta *sta, struct sta__call *call, unsigned kind)
+{
+    return enter(sta, call, load_active(active_of(sta, call, kind)), kind);
+}
+
+void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind)
+{
+    leave(sta, call, load_active(active_of(sta, call, kind)), kind);
+}
+
+static struct frame *current_frame(const void *stack_address)
+{
+    return (struct frame *)sta__section_current(stack_address);
+}
+
+int sta_override_return(int64_t value)
+{
+    struct frame *frame = current_frame(__builtin_frame_address(0));
+
+    if (!frame)
+        return -EINVAL;
+    frame->value = value;
+    frame->overridden |= OVERRIDDEN_NOW;
+    return 0;
+}
+
+const unsigned long *sta_current_args(void)
+{
+    const struct frame *frame = current_frame(__builtin_frame_address(0));
+
+    return frame ? frame->call->enter.args : NULL;
+}

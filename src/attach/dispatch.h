@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two halves of a dispatch, for those who make the real call themselves in between.
+ *
+ *      struct sta__call call = {nr, arguments};
+ *      if (sta__enter(sta, &call, kind))
+ *              call.ret = the real call;
+ *      sta__exit(sta, &call, kind);
+ *      return call.ret;
+ *
+ * Neither half holds anything while the real call runs: that may block, fork, or not return.
+ */
+#ifndef STA_ATTACH_DISPATCH_H
+#define STA_ATTACH_DISPATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#include <sta/context.h>
+
+struct sta;
+struct sta__section;
+
+/* One system call on its way through. */
+struct sta__call {
+    struct sta_sys_enter enter; /* the context of which each enter callback gets a copy */
+    int64_t ret;
+    /* Set by sta__enter(): the section that a callback forks from, which the child gets back. */
+    const struct sta__section *outer;
+};
+
+/* How a call was made, or'ed together. */
+#define STA__CALL_VECTORS \
+    1u /* vector registers are the application's: save them around callbacks */
+#define STA__CALL_COMPAT \
+    2u /* through int 0x80, whose numbers are others: only hooks on all calls */
+
+/* Whether a call comes back to where it was made: exit, exit_group and rt_sigreturn do not, so they
+ * have no exit event and cannot be overridden. */
+static inline bool sta__call_returns(long sys_nr)
+{
+    return sys_nr != SYS_exit && sys_nr != SYS_exit_group && sys_nr != SYS_rt_sigreturn;
+}
+
+/* Runs the enter callbacks. True: the real call is to be made. False: `call->ret` is its result. */
+bool sta__enter(struct sta *sta, struct sta__call *call, unsigned kind);
+
+/* Runs the exit callbacks on `call->ret`, which they may override. */
+void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind);
+
+#endif

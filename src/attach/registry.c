@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attaching and detaching. A list is never changed: a new one is made, takes the old one's place
+ * with one store, and the old one is retired: freed when no thread can be reading it any more.
+ */
+#include "attach/registry.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach/dispatch.h"
+#include "attach/hook.h"
+#include "base/gate.h"
+#include "base/grace.h"
+#include "base/options.h"
+#include "base/vectors.h"
+
+/* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
+#define RETIRED_SIZE_MAX ((size_t)64 * 1024)
+
+#define KNOWN_FLAGS STA_CALLBACK_GENERAL_REGS
+
+static bool is_valid_target(const struct sta_target *target)
+{
+    return target->sys_nr == STA_ALL_SYSCALLS ||
+           (target->sys_nr >= 0 && target->sys_nr < STA_SYSCALL_LIMIT);
+}
+
+static _Atomic(struct sta__list *) *list_slot(struct sta *sta, const struct sta_target *target)
+{
+    struct sta__hooks *hooks =
+        target->sys_nr == STA_ALL_SYSCALLS ? &sta->all : &sta->calls[target->sys_nr];
+
+    return target->is_enter ? &hooks->enter : &hooks->exit;
+}
+
+/* The writers' view of a list: they hold the lock. */
+static struct sta__list *list_in(_Atomic(struct sta__list *) *slot)
+{
+    return atomic_load_explicit(slot, memory_order_relaxed);
+}
+
+static size_t list_size(uint32_t count)
+{
+    return sizeof(struct sta__list) + count * sizeof(struct sta__entry);
+}
+
+static struct sta__list *list_alloc(struct sta *sta, uint32_t count)
+{
+    struct sta__list *list = sta__arena_alloc(&sta->arena, list_size(count));
+
+    if (list)
+        list->count = count;
+    return list;
+}
+
+static void retire(struct sta *sta, struct sta__retired *block, size_t size)
+{
+    block->size = size;
+    block->next = sta->retired;
+    sta->retired = block;
+    sta->retired_size += size;
+}
+
+static bool is_always_active(int sys_nr)
+{
+    return sys_nr == SYS_clone || sys_nr == SYS_fork || sys_nr == SYS_vfork || sys_nr == SYS_exit ||
+           sys_nr == SYS_sigaltstack || sys_nr == SYS_clone3;
+}
+
+/* Release: who sees a list announced finds it. */
+static void update_active(struct sta *sta)
+{
+    uint8_t all = (list_in(&sta->all.enter) ? STA__ACTIVE_ENTER : 0) |
+                  (list_in(&sta->all.exit) ? STA__ACTIVE_EXIT : 0);
+
+    for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
+        uint8_t own = (list_in(&sta->calls[nr].enter) ? STA__ACTIVE_ENTER : 0) |
+                      (list_in(&sta->calls[nr].exit) ? STA__ACTIVE_EXIT : 0) |
+                      (is_always_active(nr) ? STA__ACTIVE_ALWAYS : 0) | all;
+
+        if (!sta__call_returns(nr))
+            own &= (uint8_t)~STA__ACTIVE_EXIT;
+        atomic_store_explicit(&sta->active[nr], own, memory_order_release);
+    }
+    atomic_store_explicit(&sta->active[STA_SYSCALL_LIMIT], all, memory_order_release);
+}
+
+/* Puts `list` (NULL: none) in the slot and retires what was there. */
+static void publish(struct sta *sta, _Atomic(struct sta__list *) *slot, struct sta__list *list)
+{
+    struct sta__list *old = list_in(slot);
+
+    /* Release: a dispatcher that sees the list sees its entries. */
+    atomic_store_explicit(slot, list, memory_order_release);
+    if (old)
+        retire(sta, &old->retired, list_size(old->count));
+    if (!old || !list)
+        update_active(sta);
+}
+
+/*
+ * Waits for a grace period and frees what was retired before it. From inside a callback nothing is
+ * freed: the callback's own dispatch still reads the old lists.
+ */
+static enum sta__grace reclaim(struct sta *sta)
+{
+    struct sta__lock_state saved;
+    struct sta__retired *blocks, *last;
+    enum sta__grace grace;
+
+    sta__lock(&sta->lock, &saved);
+    blocks = sta->retired;
+    sta->retired = NULL;
+    sta->retired_size = 0;
+    sta__unlock(&sta->lock, &saved);
+
+    grace = sta__grace_wait();
+
+    sta__lock(&sta->lock, &saved);
+    if (grace == STA__GRACE_OVER) {
+        while (blocks) {
+            struct sta__retired *next = blocks->next;
+
+            if (blocks->counters)
+                sta__counters_free(&sta->counters, blocks->counters);
+            sta__arena_free(&sta->arena, blocks, blocks->size);
+            blocks = next;
+        }
+    } else if (blocks) {
+        for (last = blocks;; last = last->next) {
+            sta->retired_size += last->size;
+            if (!last->next)
+                break;
+        }
+        last->next = sta->retired;
+        sta->retired = blocks;
+    }
+    sta__unlock(&sta->lock, &saved);
+    return grace;
+}
+
+static void attachment_free(struct sta *sta, struct sta__attachment *attachment)
+{
+    sta__counters_free(&sta->counters, attachment->counters);
+    sta__arena_free(&sta->arena, attachment, sizeof(*attachment));
+}
+
+static struct sta__attachment *attachment_new(struct sta *sta,
+                                              const struct sta_attach_options *options)
+{
+    struct sta__attachment *attachment = sta__arena_alloc(&sta->arena, sizeof(*attachment));
+
+    if (!attachment)
+        return NULL;
+    attachment->counters = sta__counters_alloc(&sta->counters, &sta->arena);
+    if (!attachment->counters) {
+        sta__arena_free(&sta->arena, attachment, sizeof(*attachment));
+        return NULL;
+    }
+    attachment->target = options->target;
+    attachment->flags = options->flags;
+    attachment->priority = options->priority;
+    if (options->name)
+        strcpy(attachment->name, options->name); /* its length was checked */
+    return attachment;
+}
+
+/* A copy of `old` (NULL: empty) with one entry more, behind those of the same or lower priority. */
+static struct sta__list *list_with(struct sta *sta, const struct sta__list *old,
+                                   const struct sta__entry *entry)
+{
+    uint32_t count = old ? old->count : 0;
+    struct sta__list *list = list_alloc(sta, count + 1);
+    uint32_t at = count;
+
+    if (!list)
+        return NULL;
+    while (at > 0 && old->entries[at - 1].attachment->priority > entry->attachment->priority)
+        at--;
+    if (old) {
+        memcpy(list->entries, old->entries, at * sizeof(*entry));
+        memcpy(list->entries + at + 1, old->entries + at, (count - at) * sizeof(*entry));
+    }
+    list->entries[at] = *entry;
+    return list;
+}
+
+/* Under the lock. Returns the id or -errno. */
+static int attach_locked(struct sta *sta, const struct sta_attach_options *options)
+{
+    _Atomic(struct sta__list *) *slot = list_slot(sta, &options->target);
+    struct sta__entry entry = {
+        .callback = options->callback, .user_data = options->user_data, .flags = options->flags};
+    struct sta__list *list;
+
+    if (sta->next_id == INT_MAX)
+        return -ENOSPC;
+    entry.attachment = attachment_new(sta, options);
+    if (!entry.attachment)
+        return -ENOMEM;
+    entry.counters = entry.attachment->counters;
+    entry.id = sta->next_id;
+    list = list_with(sta, list_in(slot), &entry);
+    if (!list) {
+        attachment_free(sta, entry.attachment);
+        return -ENOMEM;
+    }
+    sta->next_id++;
+    publish(sta, slot, list);
+    return entry.id;
+}
+
+int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
+{
+    struct sta_attach_options given;
+    struct sta__lock_state saved;
+    bool crowded;
+    int err;
+
+    if (!sta || !options)
+        return -EINVAL;
+    err = sta__options_copy(&given, sizeof(given), sizeof(given), options);
+    if (err < 0)
+        return err;
+    if (!given.callback || !is_valid_target(&given.target) || (given.flags & ~KNOWN_FLAGS)) {
+        sta__log(&sta->log, STA_LOG_ERROR, "attach: %s (system call %d, flags 0x%x)",
+                 !given.callback                   ? "no callback"
+                 : !is_valid_target(&given.target) ? "no such system call number"
+                                                   : "unknown flags",
+                 given.target.sys_nr, given.flags);
+        return -EINVAL;
+    }
+    if (given.name && strnlen(given.name, STA_ATTACH_NAME_SIZE) == STA_ATTACH_NAME_SIZE)
+        return -ENAMETOOLONG;
+
+    sta__lock(&sta->lock, &saved);
+    err = attach_locked(sta, &given);
+    crowded = sta->retired_size > RETIRED_SIZE_MAX;
+    sta__unlock(&sta->lock, &saved);
+    if (crowded)
+        reclaim(sta);
+    return err;
+}
+
+int sta_attach(struct sta *sta, const struct sta_target *target, sta_callback callback,
+               void *user_data)
+{
+    struct sta_attach_options options = {
+        .size = sizeof(options), .callback = callback, .user_data = user_data};
+
+    if (!target)
+        return -EINVAL;
+    options.target = *target;
+    return sta_attach_with(sta, &options);
+}
+
+/* Where an attachment is. */
+struct place {
+    _Atomic(struct sta__list *) *slot;
+    uint32_t index;
+};
+
+static bool find_in(_Atomic(struct sta__list *) *slot, int id, struct place *place)
+{
+    const struct sta__list *list = list_in(slot);
+
+    for (uint32_t i = 0; list && i < list->count; i++) {
+        if (list->entries[i].id == id) {
+            *place = (struct place){slot, i};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find(struct sta *sta, int id, struct place *place)
+{
+    if (find_in(&sta->all.enter, id, place) || find_in(&sta->all.exit, id, place))
+        return true;
+    for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
+        if (find_in(&sta->calls[nr].enter, id, place) || find_in(&sta->calls[nr].exit, id, place))
+            return true;
+    }
+    return false;
+}
+
+/* Under the lock. 0 or -errno. */
+static int detach_locked(struct sta *sta, int id)
+{
+    struct sta__list *old, *list = NULL;
+    struct sta__attachment *attachment;
+    struct place place;
+
+    if (!find(sta, id, &place))
+        return -ENOENT;
+    old = list_in(place.slot);
+    if (old->count > 1) {
+        list = list_alloc(sta, old->count - 1);
+        if (!list)
+            return -ENOMEM;
+        memcpy(list->entries, old->entries, place.index * sizeof(*old->entries));
+        memcpy(list->entries + place.index, old->entries + place.index + 1,
+               (list->count - place.index) * sizeof(*old->entries));
+    }
+    attachment = old->entries[place.index].attachment;
+    publish(sta, place.slot, list);
+    attachment->retired.counters = attachment->counters;
+    retire(sta, &attachment->retired, sizeof(*attachment));
+    return 0;
+}
+
+int sta_detach(struct sta *sta, int attach_id)
+{
+    struct sta__lock_state saved;
+    int err;
+
+    if (!sta)
+        return -EINVAL;
+    sta__lock(&sta->lock, &saved);
+    err = detach_locked(sta, attach_id);
+    sta__unlock(&sta->lock, &saved);
+    if (err < 0)
+        return err;
+    return reclaim(sta) == STA__GRACE_DEADLOCK ? -EINPROGRESS : 0;
+}
+
+static void add_up(const struct sta__attachment *attachment, struct sta_attach_info *info)
+{
+    for (uint32_t stripe = 0; stripe < STA__STRIPE_COUNT; stripe++) {
+        const struct sta__counters *set = sta__counters_of(attachment->counters, stripe);
+
+        info->runs += atomic_load_explicit(&set->runs, memory_order_relaxed);
+        info->missed += atomic_load_explicit(&set->missed, memory_order_relaxed);
+        info->failed += atomic_load_explicit(&set->failed, memory_order_relaxed);
+        info->overrides += atomic_load_explicit(&set->overrides, memory_order_relaxed);
+    }
+}
+
+int sta_attach_info(struct sta *sta, int attach_id, struct sta_attach_info *out)
+{
+    const struct sta__attachment *attachment;
+    struct sta__lock_state saved;
+    struct place place;
+    bool found;
+
+    if (!sta || !out || out->size != sizeof(*out))
+        return -EINVAL;
+    sta__lock(&sta->lock, &saved);
+    found = find(sta, attach_id, &place);
+    if (found) {
+        attachment = list_in(place.slot)->entries[place.index].attachment;
+        memset(out, 0, sizeof(*out));
+        out->size = sizeof(*out);
+        out->target = attachment->target;
+        out->flags = attachment->flags;
+        out->priority = attachment->priority;
+        memcpy(out->name, attachment->name, sizeof(out->name));
+        add_up(attachment, out);
+    }
+    sta__unlock(&sta->lock, &saved);
+    return found ? 0 : -ENOENT;
+}
+
+int sta_new(struct sta **out, const struct sta_options *options)
+{
+    struct sta_options given = {.size = sizeof(given)};
+    struct sta *sta;
+    int err;
+
+    if (!out)
+        return -EINVAL;
+    *out = NULL;
+    err = options ? sta__options_copy(&given, sizeof(given), sizeof(given), options) : 0;
+    if (err < 0)
+        return err;
+    err = sta__readers_init(&(struct sta__log){given.log, given.log_data});
+    if (err < 0)
+        return err;
+    sta__vectors_init();
+    sta = aligned_alloc(_Alignof(struct sta), sizeof(*sta));
+    if (!sta)
+        return -ENOMEM;
+    memset(sta, 0, sizeof(*sta));
+    sta->log = (struct sta__log){given.log, given.log_data};
+    sta->next_id = 1;
+    atomic_init(&sta->original, sta__raw_syscall);
+    update_active(sta);
+    *out = sta;
+    return 0;
+}
+
+void sta_set_original_syscall(struct sta *sta, sta_syscall_fn original)
+{
+    /* Release: what the original needs was prepared before. */
+    atomic_store_explicit(&sta->original, original ? original : sta__raw_syscall,
+                          memory_order_release);
+}
+
+static void free_list(struct sta *sta, _Atomic(struct sta__list *) *slot)
+{
+    struct sta__list *list = list_in(slot);
+
+    if (list)
+        sta__arena_free(&sta->arena, list, list_size(list->count));
+}
+
+void sta_free(struct sta *sta)
+{
+    if (!sta)
+        return;
+    if (sta->before_free)
+        sta->before_free(sta);
+    sta__hook_forget(sta);
+    reclaim(sta);
+    /* Large lists are mappings of their own; all else goes with the arena. */
+    free_list(sta, &sta->all.enter);
+    free_list(sta, &sta->all.exit);
+    for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
+        free_list(sta, &sta->calls[nr].enter);
+        free_list(sta, &sta->calls[nr].exit);
+    }
+    sta__counters_destroy(&sta->counters, &sta->arena);
+    sta__arena_destroy(&sta->arena);
+    free(sta);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/compiler.h"
+#include "base/gate.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#    include <sanitizer/asan_interface.h>
+#else
+#    define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
+#    define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+#define CHUNK_SIZE ((size_t)256 * 1024)
+#define PAGE_SIZE  ((size_t)4096)
+
+struct sta__arena_chunk {
+    struct sta__arena_chunk *next;
+} __attribute__((aligned(STA__CACHE_LINE)));
+
+static void *map(size_t size)
+{
+    int64_t address =
+        STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return address < 0 && address > -4096 ? NULL : (void *)address;
+}
+
+static size_t whole_pages(size_t size)
+{
+    return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+static unsigned size_class(size_t size)
+{
+    unsigned class = 0;
+
+    while (((size_t)1 << (class + STA__ARENA_MIN_SHIFT)) < size)
+        class ++;
+    return class;
+}
+
+static void *cut(struct sta__arena *arena, size_t size)
+{
+    struct sta__arena_chunk *chunk = arena->chunks;
+    char *block;
+
+    if (!chunk || arena->chunk_used + size > CHUNK_SIZE) {
+        chunk = map(CHUNK_SIZE);
+        if (!chunk)
+            return NULL;
+        chunk->next = arena->chunks;
+        arena->chunk_used = CHUNK_SIZE; /* until the new chunk is in place nothing is left in it */
+        __asm__ volatile("" ::: "memory");
+        arena->chunks = chunk;
+        arena->chunk_used = sizeof(*chunk);
+    }
+    block = (char *)chunk + arena->chunk_used;
+    arena->chunk_used += size;
+    return block;
+}
+
+void *sta__arena_alloc(struct sta__arena *arena, size_t size)
+{
+    unsigned class;
+    void *block;
+
+    if (size > STA__ARENA_SMALL)
+        return map(whole_pages(size));
+    class = size_class(size);
+    block = arena->free[class];
+    if (!block)
+        return cut(arena, (size_t)1 << (class + STA__ARENA_MIN_SHIFT));
+    ASAN_UNPOISON_MEMORY_REGION(block, (size_t)1 << (class + STA__ARENA_MIN_SHIFT));
+    arena->free[class] = *(void **)block;
+    memset(block, 0, size);
+    return block;
+}
+
+void sta__arena_free(struct sta__arena *arena, void *block, size_t size)
+{
+    unsigned class;
+
+    if (!block)
+        return;
+    if (size > STA__ARENA_SMALL) {
+        STA__RAW2(SYS_munmap, block, whole_pages(size));
+        return;
+    }
+    class = size_class(size);
+    *(void **)block = arena->free[class];
+    __asm__ volatile("" ::: "memory");
+    arena->free[class] = block;
+    ASAN_POISON_MEMORY_REGION(block, (size_t)1 << (class + STA__ARENA_MIN_SHIFT));
+}
+
+void sta__arena_destroy(struct sta__arena *arena)
+{
+    while (arena->chunks) {
+        struct sta__arena_chunk *chunk = arena->chunks;
+
+        arena->chunks = chunk->next;
+        ASAN_UNPOISON_MEMORY_REGION(chunk, CHUNK_SIZE);
+        STA__RAW2(SYS_munmap, chunk, CHUNK_SIZE);
+    }
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/grace.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "base/gate.h"
+#include "base/lock.h"
+#include "base/quiesce.h"
+
+/* Waiting: first hot, then giving up the processor, then asleep. */
+#define SPINS    200
+#define YIELDS   50
+#define SLEEP_NS 50000
+/* Sleeps between two looks at whether the section was left by a longjmp or with its thread. */
+#define SLEEPS_PER_LOOK 64
+
+static struct sta__lock init_lock;
+
+static void pool_reset_in_child(void)
+{
+    uint32_t count = atomic_load_explicit(&sta__readers->count, memory_order_relaxed);
+
+    memset(sta__readers, 0, offsetof(struct sta__reader_pool, readers[count]));
+}
+
+static int make_pool(const struct sta__log *log)
+{
+    struct sta__reader_pool *pool = mmap(NULL, sizeof(*pool), PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (pool == MAP_FAILED) {
+        sta__log(log, STA_LOG_ERROR, "no memory for the %zu bytes of thread records: %s",
+                 sizeof(*pool), strerror(errno));
+        return -ENOMEM;
+    }
+    sta__readers = pool;
+    if (madvise(pool, sizeof(*pool), MADV_WIPEONFORK) == 0)
+        return 0;
+    /* Linux before 4.14. fork() at least can be noticed. */
+    sta__log(log, STA_LOG_INFO, "no MADV_WIPEONFORK here (%s): forks are noticed by pthread_atfork",
+             strerror(errno));
+    return -pthread_atfork(NULL, NULL, pool_reset_in_child);
+}
+
+static void register_membarrier(const struct sta__log *log)
+{
+    int64_t err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+
+    if (err == 0)
+        return;
+    sta__log(log, STA_LOG_INFO, "no membarrier here (%s): each dispatch runs a barrier of its own",
+             strerror((int)-err));
+    atomic_fetch_or_explicit(&sta__epoch, STA__EPOCH_FENCE, memory_order_seq_cst);
+}
+
+int sta__readers_init(const struct sta__log *log)
+{
+    struct sta__lock_state saved;
+    int err = 0;
+
+    sta__lock(&init_lock, &saved);
+    if (!sta__readers) {
+        err = make_pool(log);
+        if (err == 0)
+            register_membarrier(log);
+    }
+    sta__unlock(&init_lock, &saved);
+    return err;
+}
+
+static void sleep_ns(long ns)
+{
+    struct timespec time = {.tv_nsec = ns};
+
+    STA__RAW2(SYS_nanosleep, &time, 0);
+}
+
+/* A full barrier on every thread of the process. Pairs with the signal fence in sta__section_enter:
+ * each section entered before shows in `state`, each entered after sees what was published. */
+static void barrier_everywhere(void)
+{
+    int64_t err = 0;
+
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&sta__epoch, memory_order_relaxed) & STA__EPOCH_FENCE)
+        return;
+    err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    if (err == -EPERM) { /* a registration does not outlast execve, and need not outlast fork */
+        STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+        err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    }
+    if (err == 0)
+        return;
+    /* Refused from now on, by a seccomp filter say. Readers that do not yet see the flag have their
+     * stores in a store buffer at most, and no buffer keeps a store for milliseconds. */
+    atomic_fetch_or_explicit(&sta__epoch, STA__EPOCH_FENCE, memory_order_seq_cst);
+    sleep_ns(10 * 1000 * 1000);
+}
+
+/* Whether the section's frame is still on its thread's stack. That stack may be gone altogether, so
+ * the kernel does the reading. */
+static bool frame_is_intact(uint64_t state)
+{
+    uint64_t token = 0;
+    struct iovec to = {&token, sizeof(token)};
+    struct iovec from = {(void *)(uintptr_t)(state >> STA__EPOCH_BITS << 4), sizeof(token)};
+    int64_t got = STA__RAW6(SYS_process_vm_readv, STA__RAW0(SYS_getpid), &to, 1, &from, 1, 0);
+
+    if (got == sizeof(token))
+        return token == state;
+    return got != -EFAULT;
+}
+
+/* Whether `reader` waits, perhaps by way of others, for `self`. */
+static bool waits_for(struct sta__reader *reader, const struct sta__reader *self)
+{
+    for (int depth = 0; reader && depth < 64; depth++) {
+        if (reader == self)
+            return true;
+        reader = atomic_load_explicit(&reader->waits_for, memory_order_acquire);
+    }
+    return false;
+}
+
+static void back_off(unsigned round)
+{
+    if (round < SPINS)
+        __builtin_ia32_pause();
+    else if (round < SPINS + YIELDS)
+        STA__RAW0(SYS_sched_yield);
+    else
+        sleep_ns(SLEEP_NS);
+}
+
+/* Waits until `reader` has left the section it is in. `self` is the caller's record if the caller
+ * is in a section itself, else NULL. False if both wait for each other. */
+static bool wait_for(struct sta__reader *reader, struct sta__reader *self)
+{
+    uint64_t state = atomic_load_explicit(&reader->state, memory_order_acquire);
+    bool over = true;
+
+    if (state == 0)
+        return true;
+    if (self)
+        atomic_store_explicit(&self->waits_for, reader, memory_order_seq_cst);
+    /* Acquire: pairs with the release store that leaves the section. */
+    for (unsigned round = 0; atomic_load_explicit(&reader->state, memory_order_acquire) == state;
+         round++) {
+        if (self && waits_for(reader, self)) {
+            over = false;
+            break;
+        }
+        if (round > SPINS + YIELDS && round % SLEEPS_PER_LOOK == 0 && !frame_is_intact(state))
+            break;
+        back_off(round);
+    }
+    if (self)
+        atomic_store_explicit(&self->waits_for, NULL, memory_order_release);
+    return over;
+}
+
+/* Not a plain increment: it must not run over into the flag. */
+static void next_epoch(void)
+{
+    uint32_t epoch = atomic_load_explicit(&sta__epoch, memory_order_relaxed);
+    uint32_t next;
+
+    do
+        next = (epoch & STA__EPOCH_FENCE) | ((epoch + 1) & STA__EPOCH_MASK);
+    while (!atomic_compare_exchange_weak_explicit(&sta__epoch, &epoch, next, memory_order_relaxed,
+                                                  memory_order_relaxed));
+}
+
+enum sta__grace sta__grace_wait(void)
+{
+    struct sta__reader *own = sta__self.reader;
+    struct sta__reader *inside = sta__section_current(__builtin_frame_address(0)) ? own : NULL;
+    enum sta__grace result = inside ? STA__GRACE_INSIDE : STA__GRACE_OVER;
+    uint32_t count;
+
+    /* Sections entered from now on differ from those found in the same place below. */
+    next_epoch();
+    barrier_everywhere();
+    count = atomic_load_explicit(&sta__readers->count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sta__reader *reader = &sta__readers->readers[i];
+
+        if (reader != own && !wait_for(reader, inside))
+            result = STA__GRACE_DEADLOCK;
+    }
+    return result;
+}
+
+int sta__thread_id(void)
+{
+    struct sta__reader *reader = sta__self.reader;
+    int tid;
+
+    if (atomic_load_explicit(&reader->owner, memory_order_relaxed) != sta__self.owner)
+        return (int)STA__RAW0(SYS_gettid);
+    tid = atomic_load_explicit(&reader->tid, memory_order_relaxed);
+    if (tid == 0) {
+        tid = (int)STA__RAW0(SYS_gettid);
+        atomic_store_explicit(&reader->tid, tid, memory_order_relaxed);
+    }
+    return tid;
+}
