@@ -18,6 +18,12 @@ add_custom_command(
 target_sources(sta PRIVATE
     ${names_dir}/syscall_names.inc
     ${names_dir}/syscall_sorted.inc
+    syscalls/escape.c
     syscalls/event.c
-    syscalls/names.c)
+    syscalls/format.c
+    syscalls/names.c
+    syscalls/target.c
+    syscalls/tracefs.c
+    syscalls/tracefs_find.c
+    syscalls/tracepoint.c)
 target_include_directories(sta PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
