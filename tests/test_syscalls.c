@@ -149,6 +149,10 @@ struct sample_options {
 
 #define FIRST_SIZE offsetof(struct sample_options, second)
 
+/* Through a pointer: a compiler that sees both structs warns of what their sizes rule out. */
+static int (*volatile copy_options)(void *options, size_t known, size_t first,
+                                    const void *source) = sta__options_copy;
+
 static void options_of_other_sizes_are_understood(void **state)
 {
     struct {
@@ -158,24 +162,24 @@ static void options_of_other_sizes_are_understood(void **state)
     struct sample_options copy, older = {FIRST_SIZE, 1, 2};
 
     (void)state;
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, NULL), 0);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, NULL), 0);
     assert_int_equal(copy.size, sizeof(copy));
     assert_int_equal(copy.first, 0);
 
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, &older), 0);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, &older), 0);
     assert_int_equal(copy.size, sizeof(copy));
     assert_int_equal(copy.first, 1);
     assert_int_equal(copy.second, 0); /* not looked at */
 
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, &larger), 0);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, &larger), 0);
     assert_int_equal(copy.second, 2);
     larger.unknown[15] = 1;
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, &larger), -E2BIG);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, &larger), -E2BIG);
 
     older.size = FIRST_SIZE - 1;
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, &older), -EINVAL);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, &older), -EINVAL);
     older.size = 0;
-    assert_int_equal(sta__options_copy(&copy, sizeof(copy), FIRST_SIZE, &older), -EINVAL);
+    assert_int_equal(copy_options(&copy, sizeof(copy), FIRST_SIZE, &older), -EINVAL);
 }
 
 int main(void)

@@ -108,9 +108,12 @@ int sta__builtin_id(const struct sta_target *target)
 
 bool sta__builtin_target(int id, struct sta_target *target)
 {
-    int index = id - STA_BUILTIN_ID_BASE;
+    int index;
 
-    if (id < STA_BUILTIN_ID_BASE || index >= 2 * (STA_SYSCALL_LIMIT + 1))
+    if (id < STA_BUILTIN_ID_BASE)
+        return false;
+    index = id - STA_BUILTIN_ID_BASE;
+    if (index >= 2 * (STA_SYSCALL_LIMIT + 1))
         return false;
     *target = (struct sta_target){index / 2 - 1, index % 2 == 0};
     return target->sys_nr == STA_ALL_SYSCALLS || sta_syscall_name(target->sys_nr);

@@ -111,7 +111,7 @@ static int look(const struct sta__tracefs *fs, int directory, long position, str
     *out = (struct probe){.position = position};
     if (lseek(directory, position, SEEK_SET) < 0)
         return -errno;
-    filled = fill(&chunk, directory, 384); /* small: ".", "..", two files, an event or two */
+    filled = fill(&chunk, directory, 192); /* small: ".", "..", two files, and one event */
     if (filled <= 0)
         return filled;
     for (; (name = next_name(&chunk)); out->position++) {
@@ -127,7 +127,7 @@ static int look(const struct sta__tracefs *fs, int directory, long position, str
 /* Where the wanted event can be: behind `low` and before `high`. */
 struct range {
     struct probe low, high; /* high.id is 0 while only the position is known */
-    int direction;          /* 1: ids rise along the listing; -1: they fall */
+    int direction;          /* 1: ids rise along the listing; -1: they fall; 0: not known yet */
 };
 
 /* How far `to` is behind `from` in the listing, counted in ids; counted in entries it is that far
@@ -142,8 +142,10 @@ static long choose(const struct range *range, int id)
 {
     long first = range->low.position + 1, last = range->high.position - 1, bound;
 
-    bound = range->low.position + distance(range, range->low.id, id);
-    last = bound < last ? bound : last;
+    if (range->direction != 0) {
+        bound = range->low.position + distance(range, range->low.id, id);
+        last = bound < last ? bound : last;
+    }
     if (range->high.id != 0) {
         bound = range->high.position - distance(range, id, range->high.id);
         first = bound > first ? bound : first;
@@ -162,17 +164,16 @@ static bool in_order(const struct range *range, const struct probe *probe)
 static bool find_by_order(const struct sta__tracefs *fs, int directory, int id, struct probe *probe)
 {
     struct range range = {.high.position = 2 * STA_SYSCALL_LIMIT};
-    long next;
 
     if (look(fs, directory, 0, &range.low) != 1)
         return false;
     *probe = range.low;
-    next = range.low.position + 1;
     /* 720 entries take 11 probes at most; more, and the listing is made to lead us on. */
-    for (int probes = 0; probes < 32 && probe->id != id && next >= 0; probes++) {
-        int found = look(fs, directory, next, probe);
+    for (int probes = 0; probes < 32 && probe->id != id; probes++) {
+        long next = choose(&range, id);
+        int found = next < 0 ? -ENOENT : look(fs, directory, next, probe);
 
-        if (range.direction == 0)
+        if (found == 1 && range.direction == 0)
             range.direction = probe->id > range.low.id ? 1 : -1;
         if (found < 0 || (found == 1 && !in_order(&range, probe)))
             return false;
@@ -180,7 +181,6 @@ static bool find_by_order(const struct sta__tracefs *fs, int directory, int id, 
             range.low = *probe;
         else
             range.high = *probe;
-        next = choose(&range, id);
     }
     return probe->id == id;
 }
