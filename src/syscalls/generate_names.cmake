@@ -49,7 +49,7 @@ file(WRITE "${source}" "#include <asm/unistd_64.h>\n")
 separate_arguments(flags UNIX_COMMAND "${flags}")
 execute_process(
     COMMAND ${compiler} ${flags} -E -dM -MD -MF "${output_dir}/syscall_names.d"
-            -MT "${output_dir}/syscall_names.inc" "${source}"
+            -MQ "${output_dir}/syscall_names.inc" "${source}"
     OUTPUT_VARIABLE macros ERROR_VARIABLE errors RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
     message(FATAL_ERROR "${compiler} cannot preprocess <asm/unistd_64.h>: ${errors}")

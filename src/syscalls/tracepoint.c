@@ -30,13 +30,13 @@ static void describe(struct sta_tracepoint *out, const struct sta_target *target
     sta__event_name(target, out->name);
 }
 
-/* The id of a target in a tree that was opened with this result; -errno, logged. */
-static int id_of(const struct sta__tracefs *fs, int opened, enum sta_log_level level,
+/* The id of a target, a built-in one if no tree could be opened; or -errno, logged. */
+static int id_of(const struct sta__tracefs *fs, enum sta_log_level level,
                  const struct sta_target *target)
 {
     char name[STA_TRACEPOINT_NAME_SIZE];
 
-    if (opened == STA__TRACEFS_ABSENT)
+    if (fs->events < 0)
         return sta__builtin_id(target);
     sta__event_name(target, name);
     return sta__tracefs_read_id(fs, level, sta__event_category(target), name);
@@ -61,7 +61,7 @@ int sta_tracepoint_by_name_at(const struct sta_tracefs_options *options, const c
     }
     result = sta__tracefs_open(&fs);
     if (result >= 0)
-        result = id_of(&fs, result, STA_LOG_ERROR, &target);
+        result = id_of(&fs, STA_LOG_ERROR, &target);
     sta__tracefs_close(&fs);
     if (result < 0)
         return result;
@@ -77,7 +77,7 @@ static int find_target(const struct sta__tracefs *fs, int id, struct sta_target 
 
     for (int is_enter = 0; is_enter <= 1; is_enter++) {
         *target = (struct sta_target){STA_ALL_SYSCALLS, is_enter};
-        if (id_of(fs, 0, STA_LOG_WARN, target) == id)
+        if (id_of(fs, STA_LOG_WARN, target) == id)
             return 0;
     }
     result = sta__tracefs_find(fs, id, event);
@@ -144,7 +144,7 @@ static int add_event(const char *event, void *data)
                  listing->fs->root, sta__escape(event, strlen(event)).text);
         return 0;
     }
-    id = id_of(listing->fs, 0, STA_LOG_WARN, &target);
+    id = id_of(listing->fs, STA_LOG_WARN, &target);
     if (id > 0)
         listing->ids[sta__builtin_id(&target) - STA_BUILTIN_ID_BASE] = id;
     return 0;
@@ -154,7 +154,7 @@ static int list_tracefs(struct listing *listing)
 {
     for (int slot = 0; slot < 2; slot++) {
         struct sta_target target = {STA_ALL_SYSCALLS, slot == 0};
-        int id = id_of(listing->fs, 0, STA_LOG_WARN, &target);
+        int id = id_of(listing->fs, STA_LOG_WARN, &target);
 
         listing->ids[slot] = id > 0 ? id : 0;
     }
