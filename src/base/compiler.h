@@ -19,6 +19,13 @@
 
 #define STA__CACHE_LINE 64
 
+/* Orders all earlier stores before all later loads. (Not atomic_thread_fence: ThreadSanitizer
+ * refuses to be compiled with it.) */
+STA__INLINE void sta__full_barrier(void)
+{
+    __asm__ volatile("mfence" : : : "memory");
+}
+
 /* The thread pointer: the address of the thread control block, unique among the threads that live
  * (x86-64 psABI, TLS: %fs:0 holds the address of itself). */
 STA__INLINE unsigned long sta__thread_pointer(void)

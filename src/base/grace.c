@@ -6,11 +6,11 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <time.h>
 
 #include "base/gate.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/quiesce.h"
 
 /* Waiting: first hot, then giving up the processor, then asleep. */
@@ -87,7 +87,7 @@ static void barrier_everywhere(void)
 {
     int64_t err = 0;
 
-    atomic_thread_fence(memory_order_seq_cst);
+    sta__full_barrier();
     if (atomic_load_explicit(&sta__epoch, memory_order_relaxed) & STA__EPOCH_FENCE)
         return;
     err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
@@ -103,18 +103,15 @@ static void barrier_everywhere(void)
     sleep_ns(10 * 1000 * 1000);
 }
 
-/* Whether the section's frame is still on its thread's stack. That stack may be gone altogether, so
- * the kernel does the reading. */
+/* Whether the section's frame is still on its thread's stack, which may itself be gone. */
 static bool frame_is_intact(uint64_t state)
 {
-    uint64_t token = 0;
-    struct iovec to = {&token, sizeof(token)};
-    struct iovec from = {(void *)(uintptr_t)(state >> STA__EPOCH_BITS << 4), sizeof(token)};
-    int64_t got = STA__RAW6(SYS_process_vm_readv, STA__RAW0(SYS_getpid), &to, 1, &from, 1, 0);
+    const void *frame = (const void *)(uintptr_t)(state >> STA__EPOCH_BITS << 4);
+    uint64_t token;
 
-    if (got == sizeof(token))
-        return token == state;
-    return got != -EFAULT;
+    int err = sta__memory_read_checked(&token, frame, sizeof(token));
+
+    return err == 0 ? token == state : err != -EFAULT;
 }
 
 /* Whether `reader` waits, perhaps by way of others, for `self`. */

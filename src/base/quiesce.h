@@ -108,7 +108,7 @@ STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
     /* Nothing of the section moves up before the store: pairs with the writer's membarrier. */
     atomic_signal_fence(memory_order_seq_cst);
     if (sta__unlikely(epoch & STA__EPOCH_FENCE))
-        atomic_thread_fence(memory_order_seq_cst);
+        sta__full_barrier();
     return reader;
 }
 

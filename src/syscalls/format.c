@@ -15,7 +15,6 @@
  *
  * A text that stops before "print fmt:" has lost something and is refused.
  */
-#define _GNU_SOURCE /* memrchr */
 #include "syscalls/format.h"
 
 #include <errno.h>

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* See entry.h. In the gate's section: system calls made here are never intercepted. */
+#include "transform/entry.h"
+
+        .section sta_gate, "ax", @progbits
+
+/* rsp points to a frame: the caller's registers are where they were, its stack pointer and return
+ * address in the frame. 0x0f: CFA = *(rsp + FRAME_SP); 0x10: rip was saved at rsp + FRAME_RETURN_ADDRESS.
+ * The operands are sleb128. */
+.macro cfi_frame
+        .cfi_escape 0x0f, 4, 0x77, STA__FRAME_SP | 0x80, 0, 0x06
+        .cfi_escape 0x10, 16, 3, 0x77, STA__FRAME_RETURN_ADDRESS | 0x80, 0
+.endm
+
+/* Builds a frame below the red zone. In: registers of the call, rcx return address; r11 is used. */
+.macro build_frame
+        mov     %rsp, %r11
+        lea     -(128 + STA__FRAME_SIZE)(%rsp), %rsp
+        and     $-16, %rsp
+        mov     %r11, STA__FRAME_SP(%rsp)
+        mov     %rcx, STA__FRAME_RETURN_ADDRESS(%rsp)
+        mov     %rdi, STA__FRAME_ARGS + 0(%rsp)
+        mov     %rsi, STA__FRAME_ARGS + 8(%rsp)
+        mov     %rdx, STA__FRAME_ARGS + 16(%rsp)
+        mov     %r10, STA__FRAME_ARGS + 24(%rsp)
+        mov     %r8, STA__FRAME_ARGS + 32(%rsp)
+        mov     %r9, STA__FRAME_ARGS + 40(%rsp)
+        movq    $0, STA__FRAME_ENT(%rsp)
+.endm
+
+.macro load_arguments
+        mov     STA__FRAME_ARGS + 0(%rsp), %rdi
+        mov     STA__FRAME_ARGS + 8(%rsp), %rsi
+        mov     STA__FRAME_ARGS + 16(%rsp), %rdx
+        mov     STA__FRAME_ARGS + 24(%rsp), %r10
+        mov     STA__FRAME_ARGS + 32(%rsp), %r8
+        mov     STA__FRAME_ARGS + 40(%rsp), %r9
+.endm
+
+.macro load_flags
+        pushq   STA__FRAME_FLAGS(%rsp)
+        popfq
+.endm
+
+        .globl  sta__entry
+        .hidden sta__entry
+        .type   sta__entry, @function
+        .balign 16
+sta__entry:
+        .cfi_startproc
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
+        build_frame
+        cfi_frame
+        pushfq
+        popq    STA__FRAME_FLAGS(%rsp)  /* the operand's rsp is the one after the pop */
+        cld
+        cltq                            /* the kernel looks at 32 bits, sign-extended */
+        mov     %rax, STA__FRAME_NR(%rsp)
+        mov     %rsp, %rdi
+        call    sta__entry_before
+
+        cmp     $STA__ENTRY_DONE, %eax
+        je      .Lleave
+        ja      .Lspecial
+        load_arguments
+        mov     STA__FRAME_NR(%rsp), %rax
+        syscall
+        .globl  sta__entry_call_end
+        .hidden sta__entry_call_end
+sta__entry_call_end:
+.Lcalled:
+        mov     %rax, STA__FRAME_RET(%rsp)
+        mov     %rsp, %rdi
+        call    sta__entry_after
+
+.Lleave:
+        load_arguments
+        load_flags
+        mov     STA__FRAME_RET(%rsp), %rax
+        mov     STA__FRAME_FLAGS(%rsp), %r11
+        mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
+        mov     STA__FRAME_SP(%rsp), %rsp
+        jmp     *%rcx
+
+.Lspecial:
+        cmp     $STA__ENTRY_VFORK, %eax
+        je      .Lvfork
+        ja      .Lclone
+
+        /* rt_sigreturn reads its frame at the stack pointer and restores everything. */
+        mov     STA__FRAME_NR(%rsp), %rax
+        mov     STA__FRAME_SP(%rsp), %rsp
+        syscall
+        hlt
+
+.Lvfork:
+        /* The child goes back into the application on this very stack, and overwrites what is below.
+         * Both find the way back in thread-local storage, which they share. */
+        load_arguments
+        load_flags
+        mov     STA__FRAME_NR(%rsp), %rax
+        mov     STA__FRAME_SP(%rsp), %rsp
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
+        syscall
+        mov     sta__entry_vfork_seed@gottpoff(%rip), %rcx
+        mov     %fs:(%rcx), %r11
+        mov     STA__SEED_RETURN_ADDRESS(%r11), %rcx
+        build_frame
+        cfi_frame
+        mov     %rax, STA__FRAME_RET(%rsp)
+        mov     sta__entry_vfork_seed@gottpoff(%rip), %rcx
+        mov     %fs:(%rcx), %r11
+        mov     STA__SEED_NR(%r11), %rax
+        mov     %rax, STA__FRAME_NR(%rsp)
+        mov     STA__SEED_FLAGS(%r11), %rax
+        mov     %rax, STA__FRAME_FLAGS(%rsp)
+        mov     STA__SEED_CLONE_FLAGS(%r11), %rax
+        mov     %rax, STA__FRAME_CLONE_FLAGS(%rsp)
+        cld
+        mov     %rsp, %rdi
+        call    sta__entry_after_vfork
+        jmp     .Lleave
+
+.Lclone:
+        load_arguments
+        mov     STA__FRAME_NR(%rsp), %rax
+        syscall
+        test    %rax, %rax
+        jnz     .Lcalled
+        /* The child, on its own stack. Below the stack pointer lies its seed. */
+        .cfi_def_cfa %rsp, 0
+        .cfi_undefined %rip
+        mov     STA__SEED_RETURN_ADDRESS - STA__SEED_SIZE(%rsp), %rcx
+        build_frame
+        mov     STA__SEED_NR - STA__SEED_SIZE(%r11), %rax
+        mov     %rax, STA__FRAME_NR(%rsp)
+        mov     STA__SEED_FLAGS - STA__SEED_SIZE(%r11), %rax
+        mov     %rax, STA__FRAME_FLAGS(%rsp)
+        mov     STA__SEED_CLONE_FLAGS - STA__SEED_SIZE(%r11), %rax
+        mov     %rax, STA__FRAME_CLONE_FLAGS(%rsp)
+        movq    $0, STA__FRAME_RET(%rsp)
+        cld
+        mov     %rsp, %rdi
+        call    sta__entry_after_clone
+        jmp     .Lleave
+        .cfi_endproc
+        .size   sta__entry, . - sta__entry
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C half of the entry; see entry.h. On the dispatch path: general registers only, no libc, no
+ * lock.
+ */
+#include "transform/entry.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/memory.h"
+#include "transform/signals.h"
+
+_Static_assert(offsetof(struct sta__entry_frame, call.enter.id) == STA__FRAME_NR, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, call.enter.args) == STA__FRAME_ARGS, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, call.ret) == STA__FRAME_RET, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, return_address) == STA__FRAME_RETURN_ADDRESS, "");
+_Static_assert(offsetof(struct sta__entry_frame, flags) == STA__FRAME_FLAGS, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, sp) == STA__FRAME_SP, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, clone_flags) == STA__FRAME_CLONE_FLAGS, "");
+_Static_assert(sizeof(struct sta__entry_frame) == STA__FRAME_SIZE, "entry.S");
+_Static_assert(sizeof(struct sta__entry_seed) == STA__SEED_SIZE, "entry.S");
+
+_Atomic(struct sta *) sta__active;
+_Atomic(const struct sta__thread_hooks *) sta__thread_hooks;
+
+/* Seeds of the vforks that this thread waits in: a vfork child can vfork in turn. */
+#define VFORK_DEPTH_MAX 16
+static STA__THREAD_LOCAL struct sta__entry_seed vfork_seeds[VFORK_DEPTH_MAX];
+static STA__THREAD_LOCAL unsigned vfork_depth;
+/* The newest, read by entry.S. */
+STA__HIDDEN STA__THREAD_LOCAL struct sta__entry_seed *sta__entry_vfork_seed;
+
+/* Acquire: pairs with install and remove. */
+static struct sta *active(void)
+{
+    return atomic_load_explicit(&sta__active, memory_order_acquire);
+}
+
+static const struct sta__thread_hooks *thread_hooks(void)
+{
+    return atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
+}
+
+/* What a call of clone, clone3, fork or vfork asks for. */
+struct clone_request {
+    uint64_t flags; /* CLONE_* */
+    uint64_t stack; /* where the child's stack pointer will be; 0: where the parent's is */
+};
+
+static bool read_clone3(const unsigned long *args, struct clone_request *request)
+{
+    struct clone_args given;
+
+    if (args[1] < CLONE_ARGS_SIZE_VER0 ||
+        !sta__memory_read(&given, (const void *)args[0], CLONE_ARGS_SIZE_VER0))
+        return false;
+    request->flags = given.flags;
+    request->stack = given.stack ? given.stack + given.stack_size : 0;
+    return true;
+}
+
+/* False: the call creates nothing, or its request cannot be read, so that the kernel will refuse
+ * it. */
+static bool read_clone(const struct sta__call *call, struct clone_request *request)
+{
+    const unsigned long *args = call->enter.args;
+
+    switch (call->enter.id) {
+    case SYS_fork:
+        request->flags = request->stack = 0;
+        return true;
+    case SYS_vfork:
+        request->flags = CLONE_VM | CLONE_VFORK;
+        request->stack = 0;
+        return true;
+    case SYS_clone:
+        request->flags = args[0];
+        request->stack = args[1];
+        return true;
+    case SYS_clone3:
+        return read_clone3(args, request);
+    default:
+        return false;
+    }
+}
+
+static int prepare_clone(struct sta__entry_frame *frame, const struct clone_request *request)
+{
+    struct sta__entry_seed seed;
+
+    seed.return_address = frame->return_address;
+    seed.nr = frame->call.enter.id;
+    seed.flags = frame->flags;
+    seed.clone_flags = frame->clone_flags = request->flags;
+    if (request->stack) {
+        if (sta__memory_write((char *)request->stack - sizeof(seed), &seed, sizeof(seed)))
+            return STA__ENTRY_CLONE;
+        frame->call.ret = -EFAULT; /* the child could not have pushed anything either */
+        return STA__ENTRY_DONE;
+    }
+    if (!(request->flags & CLONE_VM))
+        return STA__ENTRY_CALL;
+    if (vfork_depth == VFORK_DEPTH_MAX) {
+        frame->call.ret = -EAGAIN;
+        return STA__ENTRY_DONE;
+    }
+    sta__entry_vfork_seed = &vfork_seeds[vfork_depth++];
+    *sta__entry_vfork_seed = seed;
+    return STA__ENTRY_VFORK;
+}
+
+int sta__entry_before(struct sta__entry_frame *frame)
+{
+    struct sta__call *call = &frame->call;
+    struct clone_request request;
+    struct sta *sta = active();
+
+    call->outer = NULL;
+    frame->clone_flags = STA__NO_CLONE;
+    if (sta && !sta__enter(sta, call, STA__CALL_VECTORS))
+        return STA__ENTRY_DONE;
+    switch (call->enter.id) {
+    case SYS_rt_sigreturn:
+        sta__signals_returning((ucontext_t *)frame->sp);
+        return STA__ENTRY_RETURN;
+    case SYS_exit:
+        if (thread_hooks())
+            thread_hooks()->ends();
+        return STA__ENTRY_CALL;
+    default:
+        break;
+    }
+    if (read_clone(call, &request))
+        return prepare_clone(frame, &request);
+    return sta__signals_call(call) ? STA__ENTRY_DONE : STA__ENTRY_CALL;
+}
+
+/* A new thread without thread-local storage of its own shares its parent's record: no callbacks. */
+static bool is_untraceable(uint64_t clone_flags)
+{
+    return (clone_flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == CLONE_VM;
+}
+
+/* The child's side of a call that created it: interception goes on in the child. */
+static void began(uint64_t clone_flags)
+{
+    const struct sta__thread_hooks *hooks = thread_hooks();
+
+    if (!hooks)
+        return;
+    if (!(clone_flags & CLONE_VM))
+        hooks->forked();
+    else if (clone_flags & CLONE_VFORK)
+        hooks->forked_vm();
+    else if (is_untraceable(clone_flags))
+        hooks->untraceable();
+    else
+        hooks->began();
+}
+
+static void exit_event(struct sta__call *call)
+{
+    struct sta *sta = active();
+
+    if (sta)
+        sta__exit(sta, call, STA__CALL_VECTORS);
+}
+
+void sta__entry_after(struct sta__entry_frame *frame)
+{
+    if (frame->clone_flags != STA__NO_CLONE && frame->call.ret == 0)
+        began(frame->clone_flags);
+    exit_event(&frame->call);
+}
+
+void sta__entry_after_vfork(struct sta__entry_frame *frame)
+{
+    frame->call.outer = NULL;
+    if (frame->call.ret == 0) {
+        sta__entry_after_clone(frame);
+        return;
+    }
+    vfork_depth--;
+    sta__entry_vfork_seed = vfork_depth > 0 ? &vfork_seeds[vfork_depth - 1] : NULL;
+    exit_event(&frame->call);
+}
+
+void sta__entry_after_clone(struct sta__entry_frame *frame)
+{
+    frame->call.outer = NULL;
+    began(frame->clone_flags);
+    if (!is_untraceable(frame->clone_flags))
+        exit_event(&frame->call);
+}

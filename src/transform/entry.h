@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The entry: where a thread arrives whose system call was intercepted, by whatever method.
+ *
+ * It arrives as if the system call instruction had been a jump: rax holds the number, the arguments
+ * are in their registers, rcx holds the address behind the instruction (rcx and r11 are free, the
+ * instruction would have overwritten them), and the stack is the application's. The entry steps
+ * over the red zone, builds a struct sta__entry_frame, lets the callbacks run, makes the call and
+ * goes back with rax, rcx and r11 changed and nothing else.
+ *
+ *      application          entry.S                   entry.c
+ *      ───────────►  build frame  ───────────►  sta__entry_before: callbacks, what to do
+ *                    make the call (or not)
+ *      ◄───────────  restore      ◄───────────  sta__entry_after: callbacks
+ *
+ * Calls that return on another stack, twice, or never, are made in ways of their own.
+ */
+#ifndef STA_TRANSFORM_ENTRY_H
+#define STA_TRANSFORM_ENTRY_H
+
+/* What entry.S is to do about a call. */
+#define STA__ENTRY_CALL   0 /* make it with the frame in place */
+#define STA__ENTRY_DONE   1 /* the result is in the frame */
+#define STA__ENTRY_RETURN 2 /* rt_sigreturn: make it at the application's stack pointer, for good \
+                             */
+#define STA__ENTRY_VFORK 3  /* the child shares this stack and returns first: keep nothing on it */
+#define STA__ENTRY_CLONE 4  /* the child wakes up on a new stack, on which its needs were laid out \
+                             */
+
+/* Offsets in struct sta__entry_frame. */
+#define STA__FRAME_ENT            0
+#define STA__FRAME_NR             8
+#define STA__FRAME_ARGS           16
+#define STA__FRAME_RET            64
+#define STA__FRAME_RETURN_ADDRESS 80
+#define STA__FRAME_FLAGS          88
+#define STA__FRAME_SP             96
+#define STA__FRAME_CLONE_FLAGS    104
+#define STA__FRAME_SIZE           112
+
+/* Offsets in struct sta__entry_seed. */
+#define STA__SEED_RETURN_ADDRESS 0
+#define STA__SEED_NR             8
+#define STA__SEED_FLAGS          16
+#define STA__SEED_CLONE_FLAGS    24
+#define STA__SEED_SIZE           32
+
+#ifndef __ASSEMBLER__
+
+#    include <stdatomic.h>
+#    include <stdint.h>
+
+#    include "attach/dispatch.h"
+#    include "base/compiler.h"
+
+/* One intercepted call, on the application's stack. 16-byte aligned. */
+struct sta__entry_frame {
+    struct sta__call call;
+    uint64_t return_address; /* behind the system call instruction */
+    uint64_t flags;          /* the application's rflags */
+    uint64_t sp;             /* the application's stack pointer */
+    uint64_t clone_flags;    /* what kind of child a call creates; STA__NO_CLONE: it creates none */
+};
+
+#    define STA__NO_CLONE UINT64_MAX
+
+/* What is needed to build a frame where there is none any more, besides the registers. */
+struct sta__entry_seed {
+    uint64_t return_address;
+    int64_t nr;
+    uint64_t flags;
+    uint64_t clone_flags;
+};
+
+/* Entered by a jump, see above; no C function. */
+void sta__entry(void);
+
+/* Address behind the system call instruction of STA__ENTRY_CALL: a thread that is interrupted there
+ * has its frame at rsp. */
+extern STA__HIDDEN const char sta__entry_call_end[];
+
+/* The registry whose callbacks run; NULL: calls pass through. A registry's memory is never given
+ * back (see sta_free), so that a thread that just loaded this may use it. */
+extern STA__HIDDEN _Atomic(struct sta *) sta__active;
+
+/* Called by entry.S. */
+int sta__entry_before(struct sta__entry_frame *frame);
+void sta__entry_after(struct sta__entry_frame *frame);
+void sta__entry_after_vfork(struct sta__entry_frame *frame);
+void sta__entry_after_clone(struct sta__entry_frame *frame);
+
+/* What a method has to do when a thread of its process begins or ends. All run on the dispatch
+ * path. */
+struct sta__thread_hooks {
+    void (*began)(void);       /* on a new thread: it shares memory, but not thread-local storage */
+    void (*forked)(void);      /* in a new process with a copy of the memory: its only thread */
+    void (*forked_vm)(void);   /* in a new process that borrows memory and thread of its parent */
+    void (*ends)(void);        /* the thread is about to exit */
+    void (*untraceable)(void); /* on a new thread that shares thread-local storage with another */
+};
+
+extern STA__HIDDEN _Atomic(const struct sta__thread_hooks *) sta__thread_hooks;
+
+#endif
+#endif

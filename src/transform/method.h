@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A method of interception: some way by which system calls come to sta__entry (entry.h).
+ * transform.c chooses one and drives it, one change at a time. None of this is on the dispatch
+ * path, and none of it runs in a callback.
+ */
+#ifndef STA_TRANSFORM_METHOD_H
+#define STA_TRANSFORM_METHOD_H
+
+#include <sta/transform.h>
+
+#include "base/log.h"
+
+struct sta__method {
+    enum sta_transform_method id;
+    const char *name;
+
+    /* Whether it can work here: 0, or -errno with the reason logged. Changes nothing. */
+    int (*probe)(const struct sta__log *log);
+
+    /* Starts interception for every thread of the process; those threads go on. 0, or -errno with
+     * the reason logged and nothing changed. */
+    int (*install)(const struct sta__log *log);
+
+    /* Ends it. What cannot be undone at once (a thread that does not answer) is undone when it can
+     * be. */
+    void (*remove)(const struct sta__log *log);
+
+    void (*report)(struct sta_transform_report *out);
+};
+
+extern const struct sta__method sta__method_sud;
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sharing signals with the application.
+ *
+ * A method of interception that works by a signal reserves it: its handler is installed for good,
+ * and the signal must never be blocked, or the kernel kills the process at the next intercepted
+ * call. The application is not to notice: it sets and reads back an action of its own, which is
+ * kept here and is run for every signal that is not the method's, and the mask bits of reserved
+ * signals are taken out of every mask that it hands to the kernel.
+ */
+#ifndef STA_TRANSFORM_SIGNALS_H
+#define STA_TRANSFORM_SIGNALS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <ucontext.h>
+
+#include "attach/dispatch.h"
+
+typedef void (*sta__signal_handler)(int signal, siginfo_t *info, void *context);
+
+/* Reserves a signal. The handler runs with all signals blocked. 0 or -errno. Not on the dispatch
+ * path. */
+int sta__signals_reserve(int signal, sta__signal_handler handler);
+
+/* Gives a signal back: the application's action is installed again. Not on the dispatch path. */
+void sta__signals_release(int signal);
+
+/* Makes sure that the calling thread does not block reserved signals. */
+void sta__signals_unblock(void);
+
+/* From a reserved signal's handler: does what the application wants done about this one. */
+void sta__signals_chain(int signal, siginfo_t *info, void *context);
+
+/* If the call concerns signal masks or actions, makes it in the application's name, sets its result
+ * and returns true. */
+bool sta__signals_call(struct sta__call *call);
+
+/* Before rt_sigreturn: keeps reserved signals out of the mask that is about to be restored. */
+void sta__signals_returning(ucontext_t *context);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Installing and removing interception for this process: one registry, one method at a time.
+ */
+#include <sta/transform.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "attach/registry.h"
+#include "base/gate.h"
+#include "base/grace.h"
+#include "base/options.h"
+#include "base/quiesce.h"
+#include "transform/entry.h"
+#include "transform/method.h"
+
+/* Best first. */
+static const struct sta__method *const methods[] = {&sta__method_sud};
+
+static struct {
+    _Atomic int changed_by;    /* thread id of who is installing or removing; 0: nobody */
+    _Atomic(struct sta *) sta; /* whose transformer is installed; NULL: none */
+    const struct sta__method *method;
+} installed;
+
+/* One at a time. A thread that does not exist is none: this process was forked while it was at it.
+ */
+static void begin_change(void)
+{
+    const struct timespec interval = {.tv_nsec = 1000 * 1000};
+    int self = (int)STA__RAW0(SYS_gettid);
+
+    for (;;) {
+        int other = 0;
+
+        if (atomic_compare_exchange_strong(&installed.changed_by, &other, self))
+            return;
+        if (STA__RAW3(SYS_tgkill, STA__RAW0(SYS_getpid), other, 0) == -ESRCH &&
+            atomic_compare_exchange_strong(&installed.changed_by, &other, self))
+            return;
+        STA__RAW2(SYS_nanosleep, &interval, 0);
+    }
+}
+
+static void end_change(void)
+{
+    atomic_store_explicit(&installed.changed_by, 0, memory_order_release);
+}
+
+static struct sta *installed_sta(void)
+{
+    return atomic_load_explicit(&installed.sta, memory_order_acquire);
+}
+
+static bool is_in_callback(void)
+{
+    return sta__section_current(__builtin_frame_address(0)) != NULL;
+}
+
+static int install_first(const struct sta__log *log, enum sta_transform_method wanted)
+{
+    int err = -ENOTSUP;
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        if (wanted != STA_METHOD_AUTO && methods[i]->id != wanted)
+            continue;
+        if (methods[i]->probe(log) < 0)
+            continue;
+        err = methods[i]->install(log);
+        if (err == 0) {
+            installed.method = methods[i];
+            return 0;
+        }
+    }
+    return err;
+}
+
+static void remove_before_free(struct sta *sta)
+{
+    sta_transform_remove(sta);
+}
+
+static int install(struct sta *sta, enum sta_transform_method wanted)
+{
+    int err;
+
+    if (installed_sta()) {
+        sta__log(&sta->log, STA_LOG_ERROR, "a transformer is installed in this process already");
+        return -EBUSY;
+    }
+    /* Release: whoever sees the registry sees it made. */
+    atomic_store_explicit(&sta__active, sta, memory_order_release);
+    err = install_first(&sta->log, wanted);
+    if (err < 0) {
+        atomic_store_explicit(&sta__active, NULL, memory_order_release);
+        return err;
+    }
+    atomic_store_explicit(&installed.sta, sta, memory_order_release);
+    sta->before_free = remove_before_free;
+    return 0;
+}
+
+int sta_transform_install(struct sta *sta, const struct sta_transform_options *options)
+{
+    struct sta_transform_options given = {.size = sizeof(given)};
+    int err;
+
+    if (!sta)
+        return -EINVAL;
+    err = options ? sta__options_copy(&given, sizeof(given), sizeof(given), options) : 0;
+    if (err < 0)
+        return err;
+    if (given.method > STA_METHOD_SUD)
+        return -EINVAL;
+    if (is_in_callback())
+        return -EDEADLK;
+    begin_change();
+    err = install(sta, given.method);
+    end_change();
+    return err;
+}
+
+int sta_transform_remove(struct sta *sta)
+{
+    if (!sta)
+        return -EINVAL;
+    if (is_in_callback())
+        return -EDEADLK;
+    begin_change();
+    if (installed_sta() != sta) {
+        end_change();
+        return -ENOENT;
+    }
+    atomic_store_explicit(&sta__active, NULL, memory_order_release);
+    installed.method->remove(&sta->log);
+    atomic_store_explicit(&installed.sta, NULL, memory_order_release);
+    sta->before_free = NULL;
+    end_change();
+    /* No callback runs any more when this returns. */
+    sta__grace_wait();
+    return 0;
+}
+
+int sta_transform_report(struct sta *sta, struct sta_transform_report *out)
+{
+    if (!sta || !out || out->size != sizeof(*out))
+        return -EINVAL;
+    if (installed_sta() != sta)
+        return -ENOENT;
+    memset(out, 0, sizeof(*out));
+    out->size = sizeof(*out);
+    out->method = installed.method->id;
+    installed.method->report(out);
+    return 0;
+}
