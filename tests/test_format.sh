@@ -20,4 +20,5 @@ git=(git -c safe.directory="$STA_SOURCE_DIR")
 "${git[@]}" rev-parse --is-inside-work-tree >/dev/null 2>&1 || skip "not a git work tree"
 mapfile -t files < <("${git[@]}" ls-files '*.c' '*.h')
 [ ${#files[@]} -gt 0 ] || fail "git lists no sources"
-quietly $clang_format --dry-run -Werror "${files[@]}"
+$clang_format --dry-run -Werror "${files[@]}" ||
+    fail "sources are not as .clang-format has them; $clang_format -i puts them right"
