@@ -7,15 +7,11 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "attach/dispatch.h"
-#include "attach/hook.h"
-#include "base/gate.h"
 #include "base/grace.h"
 #include "base/options.h"
-#include "base/vectors.h"
 
 /* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
 #define RETIRED_SIZE_MAX ((size_t)64 * 1024)
@@ -64,6 +60,12 @@ static void retire(struct sta *sta, struct sta__retired *block, size_t size)
     sta->retired_size += size;
 }
 
+static void retire_attachment(struct sta *sta, struct sta__attachment *attachment)
+{
+    attachment->retired.counters = attachment->counters;
+    retire(sta, &attachment->retired, sizeof(*attachment));
+}
+
 static bool is_always_active(int sys_nr)
 {
     return sys_nr == SYS_clone || sys_nr == SYS_fork || sys_nr == SYS_vfork || sys_nr == SYS_exit ||
@@ -71,7 +73,7 @@ static bool is_always_active(int sys_nr)
 }
 
 /* Release: who sees a list announced finds it. */
-static void update_active(struct sta *sta)
+void sta__registry_update_active(struct sta *sta)
 {
     uint8_t all = (list_in(&sta->all.enter) ? STA__ACTIVE_ENTER : 0) |
                   (list_in(&sta->all.exit) ? STA__ACTIVE_EXIT : 0);
@@ -98,7 +100,7 @@ static void publish(struct sta *sta, _Atomic(struct sta__list *) *slot, struct s
     if (old)
         retire(sta, &old->retired, list_size(old->count));
     if (!old || !list)
-        update_active(sta);
+        sta__registry_update_active(sta);
 }
 
 /*
@@ -291,7 +293,6 @@ static bool find(struct sta *sta, int id, struct place *place)
 static int detach_locked(struct sta *sta, int id)
 {
     struct sta__list *old, *list = NULL;
-    struct sta__attachment *attachment;
     struct place place;
 
     if (!find(sta, id, &place))
@@ -305,10 +306,8 @@ static int detach_locked(struct sta *sta, int id)
         memcpy(list->entries + place.index, old->entries + place.index + 1,
                (list->count - place.index) * sizeof(*old->entries));
     }
-    attachment = old->entries[place.index].attachment;
+    retire_attachment(sta, old->entries[place.index].attachment);
     publish(sta, place.slot, list);
-    attachment->retired.counters = attachment->counters;
-    retire(sta, &attachment->retired, sizeof(*attachment));
     return 0;
 }
 
@@ -364,65 +363,30 @@ int sta_attach_info(struct sta *sta, int attach_id, struct sta_attach_info *out)
     return found ? 0 : -ENOENT;
 }
 
-int sta_new(struct sta **out, const struct sta_options *options)
+static void clear(struct sta *sta, _Atomic(struct sta__list *) *slot)
 {
-    struct sta_options given = {.size = sizeof(given)};
-    struct sta *sta;
-    int err;
+    const struct sta__list *list = list_in(slot);
 
-    if (!out)
-        return -EINVAL;
-    *out = NULL;
-    err = options ? sta__options_copy(&given, sizeof(given), sizeof(given), options) : 0;
-    if (err < 0)
-        return err;
-    err = sta__readers_init(&(struct sta__log){given.log, given.log_data});
-    if (err < 0)
-        return err;
-    sta__vectors_init();
-    sta = aligned_alloc(_Alignof(struct sta), sizeof(*sta));
-    if (!sta)
-        return -ENOMEM;
-    memset(sta, 0, sizeof(*sta));
-    sta->log = (struct sta__log){given.log, given.log_data};
-    sta->next_id = 1;
-    atomic_init(&sta->original, sta__raw_syscall);
-    update_active(sta);
-    *out = sta;
-    return 0;
-}
-
-void sta_set_original_syscall(struct sta *sta, sta_syscall_fn original)
-{
-    /* Release: what the original needs was prepared before. */
-    atomic_store_explicit(&sta->original, original ? original : sta__raw_syscall,
-                          memory_order_release);
-}
-
-static void free_list(struct sta *sta, _Atomic(struct sta__list *) *slot)
-{
-    struct sta__list *list = list_in(slot);
-
+    for (uint32_t i = 0; list && i < list->count; i++)
+        retire_attachment(sta, list->entries[i].attachment);
     if (list)
-        sta__arena_free(&sta->arena, list, list_size(list->count));
+        publish(sta, slot, NULL);
 }
 
-void sta_free(struct sta *sta)
+void sta__registry_clear(struct sta *sta)
 {
-    if (!sta)
-        return;
-    if (sta->before_free)
-        sta->before_free(sta);
-    sta__hook_forget(sta);
-    reclaim(sta);
-    /* Large lists are mappings of their own; all else goes with the arena. */
-    free_list(sta, &sta->all.enter);
-    free_list(sta, &sta->all.exit);
+    struct sta__lock_state saved;
+
+    sta__lock(&sta->lock, &saved);
+    clear(sta, &sta->all.enter);
+    clear(sta, &sta->all.exit);
     for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
-        free_list(sta, &sta->calls[nr].enter);
-        free_list(sta, &sta->calls[nr].exit);
+        clear(sta, &sta->calls[nr].enter);
+        clear(sta, &sta->calls[nr].exit);
     }
+    sta__unlock(&sta->lock, &saved);
+
+    reclaim(sta);
     sta__counters_destroy(&sta->counters, &sta->arena);
     sta__arena_destroy(&sta->arena);
-    free(sta);
 }

@@ -83,9 +83,16 @@ struct sta {
     size_t retired_size; /* bytes */
     struct sta__log log;
     void (*before_free)(struct sta *sta); /* set by who depends on this registry; may be NULL */
+    struct sta *next_spare;               /* while it is none: see sta_free() */
 
     struct sta__hooks calls[STA_SYSCALL_LIMIT] __attribute__((aligned(STA__CACHE_LINE)));
 };
+
+/* Derives `active` from the lists. The caller holds the lock, or nobody else knows the registry. */
+void sta__registry_update_active(struct sta *sta);
+
+/* Detaches everything and gives all memory back. No other thread may attach or detach meanwhile. */
+void sta__registry_clear(struct sta *sta);
 
 STA__INLINE unsigned sta__active_index(int sys_nr)
 {

@@ -106,4 +106,5 @@ void sta__arena_destroy(struct sta__arena *arena)
         ASAN_UNPOISON_MEMORY_REGION(chunk, CHUNK_SIZE);
         STA__RAW2(SYS_munmap, chunk, CHUNK_SIZE);
     }
+    *arena = (struct sta__arena){0};
 }
