@@ -93,8 +93,8 @@ struct sta_attach_options {
  * flags, a size this library does not know), -ENAMETOOLONG, -ENOMEM, -ENOSPC (2^31-1 ids were given
  * out).
  *
- * The callback may run on other threads before this returns. An exit callback does not run for calls
- * that were entered while nothing at all was attached to them.
+ * The callback may run on other threads before this returns. An exit callback does not run for
+ * calls that were entered while nothing at all was attached to them.
  */
 STA_API int sta_attach(struct sta *sta, const struct sta_target *target, sta_callback callback,
                        void *user_data);

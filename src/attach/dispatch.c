@@ -29,27 +29,25 @@ struct frame {
 #define OVERRIDDEN_NOW  1u /* by the callback that runs */
 #define OVERRIDDEN_EVER 2u /* by one that ran before */
 
-/* The lists for one event. */
-struct event_lists {
-    const struct sta__list *own; /* attached to this call */
-    const struct sta__list *all; /* attached to all calls */
-};
-
 /* Acquire: pairs with the release store in publish(), registry.c. */
 STA__INLINE const struct sta__list *load(_Atomic(struct sta__list *) *slot)
 {
     return atomic_load_explicit(slot, memory_order_acquire);
 }
 
-STA__INLINE struct event_lists lists_of(struct sta *sta, long sys_nr, bool is_enter, unsigned kind)
+/* What is attached to this call; NULL if nothing is. */
+STA__INLINE const struct sta__list *own_list(struct sta *sta, long sys_nr, bool is_enter,
+                                             unsigned kind)
 {
-    struct event_lists lists;
+    if (sta__unlikely((unsigned long)sys_nr >= STA_SYSCALL_LIMIT || (kind & STA__CALL_COMPAT)))
+        return NULL;
+    return load(is_enter ? &sta->calls[sys_nr].enter : &sta->calls[sys_nr].exit);
+}
 
-    lists.own = NULL;
-    if (sta__likely((unsigned long)sys_nr < STA_SYSCALL_LIMIT && !(kind & STA__CALL_COMPAT)))
-        lists.own = load(is_enter ? &sta->calls[sys_nr].enter : &sta->calls[sys_nr].exit);
-    lists.all = load(is_enter ? &sta->all.enter : &sta->all.exit);
-    return lists;
+/* What is attached to all calls; NULL if nothing is. */
+STA__INLINE const struct sta__list *all_list(struct sta *sta, bool is_enter)
+{
+    return load(is_enter ? &sta->all.enter : &sta->all.exit);
 }
 
 /* Calls one callback and notes what it did. */
@@ -136,11 +134,11 @@ static void count_missed_in(const struct sta__list *list, uint32_t stripe)
 static STA__NOINLINE bool count_missed(struct sta *sta, struct frame *frame, bool is_enter,
                                        unsigned kind)
 {
-    struct event_lists lists = lists_of(sta, frame->call->enter.id, is_enter, kind);
+    uint32_t stripe = sta__self.reader->stripe;
 
     if (sta__section_current(frame)) {
-        count_missed_in(lists.own, sta__self.reader->stripe);
-        count_missed_in(lists.all, sta__self.reader->stripe);
+        count_missed_in(own_list(sta, frame->call->enter.id, is_enter, kind), stripe);
+        count_missed_in(all_list(sta, is_enter), stripe);
     }
     return false;
 }
@@ -149,17 +147,17 @@ static STA__NOINLINE bool count_missed(struct sta *sta, struct frame *frame, boo
 STA__INLINE bool run(struct sta *sta, struct sta__call *call, bool is_enter, unsigned kind)
 {
     const struct sta__reader *reader;
-    struct event_lists lists;
     struct frame frame;
+    uint32_t stripe;
 
     frame.call = call;
     frame.overridden = 0;
     reader = sta__section_enter(&frame.section);
     if (sta__unlikely(!reader))
         return count_missed(sta, &frame, is_enter, kind);
-    lists = lists_of(sta, call->enter.id, is_enter, kind);
-    run_list(lists.own, &frame, is_enter, reader->stripe, kind);
-    run_list(lists.all, &frame, is_enter, reader->stripe, kind);
+    stripe = reader->stripe;
+    run_list(own_list(sta, call->enter.id, is_enter, kind), &frame, is_enter, stripe, kind);
+    run_list(all_list(sta, is_enter), &frame, is_enter, stripe, kind);
     sta__section_leave(&frame.section);
     if (sta__likely(!frame.overridden) || !sta__call_returns(call->enter.id))
         return false;
@@ -230,9 +228,8 @@ STA__INLINE sta_syscall_fn original_of(struct sta *sta)
     return atomic_load_explicit(&sta->original, memory_order_acquire);
 }
 
-static STA__NOINLINE int64_t dispatch_active(struct sta *sta, int64_t sys_nr, int64_t a1,
-                                             int64_t a2, int64_t a3, int64_t a4, int64_t a5,
-                                             int64_t a6)
+static STA__NOINLINE int64_t dispatch_active(int64_t sys_nr, int64_t a1, int64_t a2, int64_t a3,
+                                             int64_t a4, int64_t a5, int64_t a6, struct sta *sta)
 {
     const _Atomic uint8_t *active = &sta->active[sta__active_index((int)sys_nr)];
     struct sta__call call;
@@ -261,7 +258,7 @@ int64_t sta_dispatch(struct sta *sta, int64_t sys_nr, int64_t a1, int64_t a2, in
                      int64_t a4, int64_t a5, int64_t a6)
 {
     if (sta__unlikely(load_active(&sta->active[sta__active_index((int)sys_nr)])))
-        return dispatch_active(sta, sys_nr, a1, a2, a3, a4, a5, a6);
+        return dispatch_active(sys_nr, a1, a2, a3, a4, a5, a6, sta);
     return original_of(sta)(sys_nr, a1, a2, a3, a4, a5, a6);
 }
 

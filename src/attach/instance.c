@@ -15,8 +15,8 @@
 
 /*
  * Registries that were freed. Their memory is kept for the next ones and never given back: a thread
- * that was about to enter the dispatcher when interception ended may look at one still, and must find
- * a registry there, though an empty one.
+ * that was about to enter the dispatcher when interception ended may look at one still, and must
+ * find a registry there, though an empty one.
  */
 static struct sta *spares;
 static struct sta__lock spares_lock;

@@ -19,13 +19,15 @@
 #define STA_TRANSFORM_ENTRY_H
 
 /* What entry.S is to do about a call. */
-#define STA__ENTRY_CALL   0 /* make it with the frame in place */
-#define STA__ENTRY_DONE   1 /* the result is in the frame */
-#define STA__ENTRY_RETURN 2 /* rt_sigreturn: make it at the application's stack pointer, for good \
-                             */
-#define STA__ENTRY_VFORK 3  /* the child shares this stack and returns first: keep nothing on it */
-#define STA__ENTRY_CLONE 4  /* the child wakes up on a new stack, on which its needs were laid out \
-                             */
+#define STA__ENTRY_CALL 0 /* make it with the frame in place */
+#define STA__ENTRY_DONE 1 /* the result is in the frame */
+#define STA__ENTRY_RETURN                                                                        \
+    2                      /* rt_sigreturn: make it at the application's stack pointer, for good \
+                            */
+#define STA__ENTRY_VFORK 3 /* the child shares this stack and returns first: keep nothing on it */
+#define STA__ENTRY_CLONE                                                     \
+    4 /* the child wakes up on a new stack, on which its needs were laid out \
+       */
 
 /* Offsets in struct sta__entry_frame. */
 #define STA__FRAME_ENT            0

@@ -232,6 +232,12 @@ static int64_t call_sigprocmask(const unsigned long *args)
     return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
 }
 
+/* Anything else the kernel refuses, or takes for no mask. */
+static bool is_mask(unsigned long pointer, unsigned long size)
+{
+    return pointer != 0 && size == sizeof(uint64_t);
+}
+
 /* A call that blocks with another mask in force, a pointer to which is its argument number `index`.
  */
 static int64_t call_with_mask(const struct sta__call *call, unsigned index)
@@ -255,19 +261,13 @@ static int64_t call_with_mask_pair(const struct sta__call *call)
 
     if (!sta__memory_read(pair, (const void *)args[5], sizeof(pair)))
         return -EFAULT;
-    if (pair[0]) {
-        if (pair[1] == sizeof(mask) &&
-            !sta__memory_read(&mask, (const void *)pair[0], sizeof(mask)))
+    if (is_mask(pair[0], pair[1])) {
+        if (!sta__memory_read(&mask, (const void *)pair[0], sizeof(mask)))
             return -EFAULT;
         mask &= ~reserved();
         pair[0] = (uint64_t)&mask;
     }
     return STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], pair);
-}
-
-static bool is_mask(unsigned long pointer, unsigned long size)
-{
-    return pointer != 0 && size == sizeof(uint64_t);
 }
 
 /* What is not of the form that concerns us (no mask, a wrong size) is left to the kernel. */
