@@ -178,10 +178,11 @@ static void compare_reads(const struct read_call *made, unsigned n)
     printf("\n   seen at entry                          at exit   what the program did\n");
     for (unsigned i = 0; i < n; i++) {
         const struct read_call *a = &seen[i], *b = &made[i];
+        bool failed = b->result < 0;
 
-        printf("   fd %d, buffer %p, count %zu  %6ld   read(%d, %p, %zu) = %ld %s\n", a->fd,
-               a->buffer, a->count, a->result, b->fd, b->buffer, b->count,
-               b->result < 0 ? -1 : b->result, b->result < 0 ? strerror((int)-b->result) : "");
+        printf("   fd %d, buffer %p, count %zu  %6ld   read(%d, %p, %zu) = %ld%s%s\n", a->fd,
+               a->buffer, a->count, a->result, b->fd, b->buffer, b->count, failed ? -1 : b->result,
+               failed ? " " : "", failed ? strerror((int)-b->result) : "");
         claim(a->fd == b->fd && a->buffer == b->buffer && a->count == b->count,
               "the callback saw the program's arguments");
         claim(a->result == b->result, "the callback saw the program's result");
