@@ -222,6 +222,13 @@ STA__INLINE void leave(struct sta *sta, struct sta__call *call, uint8_t active, 
         run(sta, call, false, kind);
 }
 
+void sta_set_original_syscall(struct sta *sta, sta_syscall_fn original)
+{
+    /* Release: what the original needs was prepared before. */
+    atomic_store_explicit(&sta->original, original ? original : sta__raw_syscall,
+                          memory_order_release);
+}
+
 /* Acquire: pairs with sta_set_original_syscall(). */
 STA__INLINE sta_syscall_fn original_of(struct sta *sta)
 {

@@ -83,13 +83,6 @@ int sta_new(struct sta **out, const struct sta_options *options)
     return 0;
 }
 
-void sta_set_original_syscall(struct sta *sta, sta_syscall_fn original)
-{
-    /* Release: what the original needs was prepared before. */
-    atomic_store_explicit(&sta->original, original ? original : sta__raw_syscall,
-                          memory_order_release);
-}
-
 void sta_free(struct sta *sta)
 {
     if (!sta)

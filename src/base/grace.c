@@ -193,18 +193,3 @@ enum sta__grace sta__grace_wait(void)
     }
     return result;
 }
-
-int sta__thread_id(void)
-{
-    struct sta__reader *reader = sta__self.reader;
-    int tid;
-
-    if (atomic_load_explicit(&reader->owner, memory_order_relaxed) != sta__self.owner)
-        return (int)STA__RAW0(SYS_gettid);
-    tid = atomic_load_explicit(&reader->tid, memory_order_relaxed);
-    if (tid == 0) {
-        tid = (int)STA__RAW0(SYS_gettid);
-        atomic_store_explicit(&reader->tid, tid, memory_order_relaxed);
-    }
-    return tid;
-}

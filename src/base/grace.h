@@ -24,7 +24,4 @@ enum sta__grace {
  */
 enum sta__grace sta__grace_wait(void);
 
-/* This thread's id, remembered in its record if it has one. */
-int sta__thread_id(void);
-
 #endif

@@ -8,13 +8,29 @@
 #include <time.h>
 
 #include "base/gate.h"
-#include "base/grace.h"
+#include "base/quiesce.h"
 
 #define WAITERS UINT32_C(0x80000000)
 #define SPINS   100
 
 /* How long a waiter sleeps before it looks whether the owner still exists. */
 static const struct timespec look_interval = {.tv_nsec = 20 * 1000 * 1000};
+
+/* This thread's id, remembered in its record if it has one. */
+static int thread_id(void)
+{
+    struct sta__reader *reader = sta__self.reader;
+    int tid;
+
+    if (atomic_load_explicit(&reader->owner, memory_order_relaxed) != sta__self.owner)
+        return (int)STA__RAW0(SYS_gettid);
+    tid = atomic_load_explicit(&reader->tid, memory_order_relaxed);
+    if (tid == 0) {
+        tid = (int)STA__RAW0(SYS_gettid);
+        atomic_store_explicit(&reader->tid, tid, memory_order_relaxed);
+    }
+    return tid;
+}
 
 static void set_signal_mask(const uint64_t *mask, uint64_t *old)
 {
@@ -60,7 +76,7 @@ void sta__lock(struct sta__lock *lock, struct sta__lock_state *saved)
     uint32_t self;
 
     set_signal_mask(&all, &saved->signal_mask);
-    self = (uint32_t)sta__thread_id();
+    self = (uint32_t)thread_id();
     if (!change_owner(lock, 0, self))
         lock_contended(lock, self);
 }
