@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a dispatch costs, and attaching, resolving tracepoints, and interception:
+ *
+ *     bench_dispatch [--rounds N] [--quick]
+ *
+ * Machines are noisy, so the rows are measured in turn, a millisecond each, round after round, and
+ * the median and the smallest of the rounds are printed. A ratio compares the median of a row with
+ * that of the row it is about, in the same rounds. Each row proves that its work was done: what the
+ * library counted is compared with what was asked for.
+ */
+#define _GNU_SOURCE /* CPU sets */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sta.h>
+
+#define ROUNDS_MAX   1001
+#define MEASURED_NR  SYS_getppid
+#define CALLBACKS    64 /* at most, at one event */
+#define BATCH_EVENTS 16 /* whose attachments are timed together */
+
+/* Rows that others are compared with. */
+enum row_id { OTHER, BARE, ENTER_EXIT, NATIVE, ROW_IDS };
+
+#define STRING_OF(x) #x
+#define STRING(x)    STRING_OF(x)
+#ifdef __clang__
+#    define COMPILER "clang " STRING(__clang_major__) "." STRING(__clang_minor__)
+#else
+#    define COMPILER "gcc " __VERSION__
+#endif
+
+static unsigned rounds = 31;
+static bool has_two_cpus;
+static double sample_ns = 1e6;
+
+static double now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "bench_dispatch: %s: %s\n", what, why);
+    exit(EXIT_FAILURE);
+}
+
+static int must(int result, const char *what)
+{
+    if (result < 0)
+        die(what, strerror(-result));
+    return result;
+}
+
+/* One line of the table. */
+struct row {
+    const char *name;
+    /* Does the row's work `n` times; returns the time of one, in ns. NULL: a heading. */
+    double (*run)(struct row *row, uint64_t n);
+    int enters, exits; /* callbacks attached */
+    bool is_plain;     /* they are not declared STA_CALLBACK_GENERAL_REGS */
+    bool needs_two_cpus;
+    int present; /* attachments that are there already */
+    enum row_id id, ratio_to;
+
+    struct sta *sta;
+    int ids[CALLBACKS];
+    uint64_t done; /* how often its work was done */
+    uint64_t n;    /* ... in one sample */
+    double samples[ROUNDS_MAX];
+};
+
+/* The callbacks and the call that is dispatched do as little as they can. */
+
+#define GENERAL_REGS __attribute__((noinline, target("general-regs-only")))
+
+GENERAL_REGS static int callback(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    (void)ctx, (void)ctx_size, (void)ret, (void)user_data;
+    return 0;
+}
+
+__attribute__((noinline)) static int64_t dummy(int64_t nr, int64_t a1, int64_t a2, int64_t a3,
+                                               int64_t a4, int64_t a5, int64_t a6)
+{
+    (void)nr, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6;
+    return 1;
+}
+
+static volatile sta_syscall_fn bare = dummy;
+
+static int attach(struct sta *sta, int nr, bool is_enter, unsigned flags)
+{
+    struct sta_attach_options options = {
+        .size = sizeof(options),
+        .target = {.sys_nr = nr, .is_enter = is_enter},
+        .callback = callback,
+        .flags = flags,
+    };
+
+    return must(sta_attach_with(sta, &options), "sta_attach_with");
+}
+
+static struct sta *new_sta(void)
+{
+    struct sta *sta;
+
+    must(sta_new(&sta, NULL), "sta_new");
+    sta_set_original_syscall(sta, dummy);
+    return sta;
+}
+
+/* A row's registry with its callbacks, at the first call. */
+static void prepare(struct row *row)
+{
+    if (row->sta)
+        return;
+    row->sta = new_sta();
+    for (int i = 0; i < row->enters + row->exits; i++)
+        row->ids[i] = attach(row->sta, MEASURED_NR, i < row->enters,
+                             row->is_plain ? 0 : STA_CALLBACK_GENERAL_REGS);
+}
+
+/* Every callback ran as often as the row's work was done. */
+static void prove_runs(const struct row *row)
+{
+    for (int i = 0; i < row->enters + row->exits; i++) {
+        struct sta_attach_info info = {.size = sizeof(info)};
+
+        must(sta_attach_info(row->sta, row->ids[i], &info), "sta_attach_info");
+        if (info.runs != row->done || info.missed || info.failed)
+            die(row->name, "a callback did not run as often as it should");
+    }
+}
+
+/* Dispatch. */
+
+static double time_bare(uint64_t n)
+{
+    sta_syscall_fn fn = bare;
+    double start = now_ns();
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        sum += (uint64_t)fn(MEASURED_NR, (int64_t)i, 2, 3, 4, 5, 6);
+    if (sum != n)
+        die("a bare call", "the function was not called as often as it should");
+    return (now_ns() - start) / (double)n;
+}
+
+static double time_dispatch(struct sta *sta, uint64_t n)
+{
+    double start = now_ns();
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        sum += (uint64_t)sta_dispatch(sta, MEASURED_NR, (int64_t)i, 2, 3, 4, 5, 6);
+    if (sum != n)
+        die("sta_dispatch", "the original was not called as often as it should");
+    return (now_ns() - start) / (double)n;
+}
+
+static double run_bare(struct row *row, uint64_t n)
+{
+    (void)row;
+    return time_bare(n);
+}
+
+static double run_dispatch(struct row *row, uint64_t n)
+{
+    prepare(row);
+    row->done += n;
+    return time_dispatch(row->sta, n);
+}
+
+/* The same on two threads at once, each on a CPU of its own. */
+
+static cpu_set_t cpus[2];
+
+static void pin(unsigned which)
+{
+    sched_setaffinity(0, sizeof(cpus[which]), &cpus[which]);
+}
+
+static bool find_cpus(void)
+{
+    cpu_set_t allowed;
+    unsigned found = 0;
+
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+        return false;
+    for (int cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
+        if (CPU_ISSET(cpu, &allowed))
+            CPU_SET(cpu, &cpus[found++]);
+    return found == 2;
+}
+
+struct partner {
+    struct sta *sta; /* NULL: bare calls */
+    uint64_t n;
+    double ns;
+    atomic_uint at_start;
+};
+
+/* Waits until the other is there too, so that both run at the same time. */
+static double time_together(struct partner *partner)
+{
+    atomic_fetch_add(&partner->at_start, 1);
+    while (atomic_load(&partner->at_start) < 2)
+        __builtin_ia32_pause();
+    return partner->sta ? time_dispatch(partner->sta, partner->n) : time_bare(partner->n);
+}
+
+static void *run_partner(void *data)
+{
+    struct partner *partner = data;
+
+    pin(1);
+    partner->ns = time_together(partner);
+    return NULL;
+}
+
+/* Per thread: the mean of the two. */
+static double run_together(struct row *row, uint64_t n)
+{
+    struct partner partner = {.n = n};
+    pthread_t thread;
+    double ns;
+
+    if (row->enters + row->exits > 0) {
+        prepare(row);
+        partner.sta = row->sta;
+    }
+    row->done += 2 * n;
+    must(-pthread_create(&thread, NULL, run_partner, &partner), "pthread_create");
+    ns = time_together(&partner);
+    pthread_join(thread, NULL);
+    return (ns + partner.ns) / 2;
+}
+
+/* Attaching and detaching: one more at each of a few events that have `present` already. */
+
+static int batch_ids[BATCH_EVENTS];
+
+static void prepare_present(struct row *row)
+{
+    if (row->sta)
+        return;
+    row->sta = new_sta();
+    for (int i = 0; i < row->present * BATCH_EVENTS; i++)
+        attach(row->sta, i % BATCH_EVENTS, true, STA_CALLBACK_GENERAL_REGS);
+}
+
+static double attach_batch(struct sta *sta)
+{
+    double start = now_ns();
+
+    for (int i = 0; i < BATCH_EVENTS; i++)
+        batch_ids[i] = attach(sta, i, true, STA_CALLBACK_GENERAL_REGS);
+    return now_ns() - start;
+}
+
+static double detach_batch(struct sta *sta)
+{
+    double start = now_ns();
+
+    for (int i = 0; i < BATCH_EVENTS; i++)
+        must(sta_detach(sta, batch_ids[i]), "sta_detach");
+    return now_ns() - start;
+}
+
+/* What is attached runs, once for each call. */
+static void prove_attached(struct row *row)
+{
+    for (int i = 0; i < BATCH_EVENTS; i++) {
+        struct sta_attach_info info = {.size = sizeof(info)};
+
+        sta_dispatch(row->sta, i, 0, 0, 0, 0, 0, 0);
+        must(sta_attach_info(row->sta, batch_ids[i], &info), "sta_attach_info");
+        if (info.runs != 1)
+            die(row->name, "what was attached did not run");
+    }
+}
+
+static void prove_detached(struct row *row)
+{
+    for (int i = 0; i < BATCH_EVENTS; i++) {
+        struct sta_attach_info info = {.size = sizeof(info)};
+
+        if (sta_attach_info(row->sta, batch_ids[i], &info) != -ENOENT)
+            die(row->name, "what was detached is still there");
+    }
+}
+
+static void attach_and_detach(struct row *row, uint64_t n, double *attach_ns, double *detach_ns)
+{
+    uint64_t batches = n / BATCH_EVENTS + 1;
+
+    prepare_present(row);
+    *attach_ns = *detach_ns = 0;
+    for (uint64_t i = 0; i < batches; i++) {
+        *attach_ns += attach_batch(row->sta);
+        if (i == 0)
+            prove_attached(row);
+        *detach_ns += detach_batch(row->sta);
+    }
+    prove_detached(row);
+    *attach_ns /= (double)(batches * BATCH_EVENTS);
+    *detach_ns /= (double)(batches * BATCH_EVENTS);
+}
+
+static double run_attach(struct row *row, uint64_t n)
+{
+    double attach_ns, detach_ns;
+
+    attach_and_detach(row, n, &attach_ns, &detach_ns);
+    return attach_ns;
+}
+
+static double run_detach(struct row *row, uint64_t n)
+{
+    double attach_ns, detach_ns;
+
+    attach_and_detach(row, n, &attach_ns, &detach_ns);
+    return detach_ns;
+}
+
+/* The table of tracepoints. */
+
+static double run_by_name(struct row *row, uint64_t n)
+{
+    double start = now_ns();
+
+    for (uint64_t i = 0; i < n; i++) {
+        struct sta_tracepoint found;
+
+        must(sta_tracepoint_by_name("sys_enter_openat", &found), row->name);
+        if (found.target.sys_nr != SYS_openat)
+            die(row->name, "the wrong one was found");
+    }
+    return (now_ns() - start) / (double)n;
+}
+
+static double run_by_id(struct row *row, uint64_t n)
+{
+    struct sta_tracepoint wanted, found;
+    double start;
+
+    must(sta_tracepoint_by_name("sys_enter_openat", &wanted), row->name);
+    start = now_ns();
+    for (uint64_t i = 0; i < n; i++) {
+        must(sta_tracepoint_by_id(wanted.id, &found), row->name);
+        if (found.target.sys_nr != SYS_openat || !found.target.is_enter)
+            die(row->name, "the wrong one was found");
+    }
+    return (now_ns() - start) / (double)n;
+}
+
+static int count_one(const struct sta_tracepoint *tracepoint, void *data)
+{
+    (void)tracepoint;
+    ++*(int *)data;
+    return 0;
+}
+
+static double run_list(struct row *row, uint64_t n)
+{
+    double start = now_ns();
+
+    for (uint64_t i = 0; i < n; i++) {
+        int count = 0;
+
+        if (sta_tracepoint_list(NULL, count_one, &count) != count || count < 600)
+            die(row->name, "tracepoints are missing");
+    }
+    return (now_ns() - start) / (double)n;
+}
+
+/* Real calls, native and intercepted. */
+
+static double time_calls(uint64_t n)
+{
+    double start = now_ns();
+    long parent = getppid();
+
+    for (uint64_t i = 1; i < n; i++)
+        if (syscall(SYS_getppid) != parent)
+            die("getppid", "the result is another");
+    return (now_ns() - start) / (double)n;
+}
+
+static double run_native(struct row *row, uint64_t n)
+{
+    (void)row;
+    return time_calls(n);
+}
+
+/* A row without callbacks has no other proof that its calls were intercepted. */
+static void prove_intercepted(struct row *row)
+{
+    struct sta_attach_info info = {.size = sizeof(info)};
+    int id = attach(row->sta, SYS_getpgrp, true, 0);
+
+    syscall(SYS_getpgrp);
+    must(sta_attach_info(row->sta, id, &info), "sta_attach_info");
+    must(sta_detach(row->sta, id), "sta_detach");
+    if (info.runs != 1)
+        die(row->name, "calls are not intercepted");
+}
+
+static double run_intercepted(struct row *row, uint64_t n)
+{
+    double ns;
+
+    prepare(row);
+    must(sta_transform_install(row->sta, NULL), "sta_transform_install");
+    ns = time_calls(n);
+    prove_intercepted(row);
+    must(sta_transform_remove(row->sta), "sta_transform_remove");
+    row->done += n;
+    return ns;
+}
+
+/* clang-format off */
+static struct row rows[] = {
+    {.name = "Dispatch, per call"},
+    {.name = "bare indirect call", .run = run_bare, .id = BARE},
+    {.name = "nothing attached", .run = run_dispatch, .ratio_to = BARE},
+    {.name = "1 enter", .run = run_dispatch, .enters = 1, .ratio_to = BARE},
+    {.name = "1 enter, plain callback", .run = run_dispatch, .enters = 1, .is_plain = true, .ratio_to = BARE},
+    {.name = "1 enter + 1 exit", .run = run_dispatch, .enters = 1, .exits = 1, .id = ENTER_EXIT, .ratio_to = BARE},
+    {.name = "8 enter", .run = run_dispatch, .enters = 8, .ratio_to = BARE},
+    {.name = "64 enter", .run = run_dispatch, .enters = 64, .ratio_to = BARE},
+    {.name = "Two threads at once, per call of each"},
+    {.name = "bare indirect call", .run = run_together, .needs_two_cpus = true, .ratio_to = BARE},
+    {.name = "1 enter + 1 exit", .run = run_together, .enters = 1, .exits = 1, .needs_two_cpus = true, .ratio_to = ENTER_EXIT},
+    {.name = "Attach and detach, with so many at the event"},
+    {.name = "attach, 1", .run = run_attach, .present = 1},
+    {.name = "attach, 1,000", .run = run_attach, .present = 1000},
+    {.name = "detach, 1", .run = run_detach, .present = 1},
+    {.name = "detach, 1,000", .run = run_detach, .present = 1000},
+    {.name = "Tracepoint table"},
+    {.name = "one id by name", .run = run_by_name},
+    {.name = "one event by id", .run = run_by_id},
+    {.name = "all ids", .run = run_list},
+    {.name = "Real interception (Syscall User Dispatch), per getppid"},
+    {.name = "native", .run = run_native, .id = NATIVE},
+    {.name = "nothing attached", .run = run_intercepted, .ratio_to = NATIVE},
+    {.name = "1 enter + 1 exit", .run = run_intercepted, .enters = 1, .exits = 1, .ratio_to = NATIVE},
+    {.name = "1 enter + 1 exit, plain callbacks", .run = run_intercepted, .enters = 1, .exits = 1, .is_plain = true, .ratio_to = NATIVE},
+};
+/* clang-format on */
+
+#define ROWS_END (rows + sizeof(rows) / sizeof(*rows))
+
+static const char *const ratio_names[ROW_IDS] = {
+    [BARE] = "x bare",
+    [ENTER_EXIT] = "x one thread",
+    [NATIVE] = "x native",
+};
+
+static bool is_measured(const struct row *row)
+{
+    return row->run && (has_two_cpus || !row->needs_two_cpus);
+}
+
+/* Finds how often the work fits into a sample; warms up, too. */
+static void calibrate(struct row *row)
+{
+    for (row->n = 1; row->run(row, row->n) * (double)row->n < sample_ns / 2; row->n *= 2)
+        ;
+}
+
+static void measure(void)
+{
+    for (struct row *row = rows; row < ROWS_END; row++)
+        if (is_measured(row))
+            calibrate(row);
+    for (unsigned round = 0; round < rounds; round++)
+        for (struct row *row = rows; row < ROWS_END; row++)
+            if (is_measured(row))
+                row->samples[round] = row->run(row, row->n);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void print_number(double ns)
+{
+    printf(ns < 1000 ? "  %10.1f" : "  %10.0f", ns);
+}
+
+static void print_row(const struct row *row, const double *medians)
+{
+    if (!row->run) {
+        printf("%s%s\n", row == rows ? "" : "\n", row->name);
+        return;
+    }
+    printf("    %-34s", row->name);
+    if (!is_measured(row)) {
+        printf("  needs two CPUs\n");
+        return;
+    }
+    print_number(row->samples[rounds / 2]);
+    print_number(row->samples[0]);
+    if (row->ratio_to)
+        printf("  %6.2f %s", row->samples[rounds / 2] / medians[row->ratio_to],
+               ratio_names[row->ratio_to]);
+    printf("\n");
+}
+
+static void print_table(void)
+{
+    double medians[ROW_IDS];
+    struct utsname kernel;
+
+    uname(&kernel);
+    for (struct row *row = rows; row < ROWS_END; row++) {
+        if (!is_measured(row))
+            continue;
+        prove_runs(row);
+        qsort(row->samples, rounds, sizeof(double), by_value);
+        medians[row->id] = row->samples[rounds / 2];
+    }
+    printf("libsta %s, " COMPILER ", Linux %.*s, %ld CPUs; median and min of %u rounds, in ns\n\n",
+           sta_version(), (int)strcspn(kernel.release, "-"), kernel.release,
+           sysconf(_SC_NPROCESSORS_ONLN), rounds);
+    printf("%-38s  %10s  %10s   ratio\n", "", "median", "min");
+    for (struct row *row = rows; row < ROWS_END; row++)
+        print_row(row, medians);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--quick") == 0) {
+            rounds = 5;
+            sample_ns = 1e5;
+        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
+            rounds = (unsigned)strtoul(argv[++i], NULL, 10);
+        } else {
+            rounds = 0;
+        }
+    }
+    if (rounds < 1 || rounds > ROUNDS_MAX) {
+        fprintf(stderr, "usage: bench_dispatch [--rounds 1..%d] [--quick]\n", ROUNDS_MAX);
+        return 2;
+    }
+    has_two_cpus = find_cpus();
+    if (has_two_cpus)
+        pin(0);
+    measure();
+    print_table();
+    for (struct row *row = rows; row < ROWS_END; row++)
+        sta_free(row->sta);
+    return EXIT_SUCCESS;
+}
