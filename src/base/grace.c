@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "base/gate.h"
-#include "base/lock.h"
 #include "base/memory.h"
 #include "base/quiesce.h"
 
@@ -20,34 +19,20 @@
 /* Sleeps between two looks at whether the section was left by a longjmp or with its thread. */
 #define SLEEPS_PER_LOOK 64
 
-static struct sta__lock init_lock;
-
-static void pool_reset_in_child(void)
+static struct sta__reader_pool *pool_of_process(void)
 {
-    uint32_t count = atomic_load_explicit(&sta__readers->count, memory_order_relaxed);
-
-    memset(sta__readers, 0, offsetof(struct sta__reader_pool, readers[count]));
+    return atomic_load_explicit(&sta__readers, memory_order_acquire);
 }
 
-static int make_pool(const struct sta__log *log)
+static void reset_pool_in_child(void)
 {
-    struct sta__reader_pool *pool = mmap(NULL, sizeof(*pool), PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct sta__reader_pool *pool = pool_of_process();
+    uint32_t count = atomic_load_explicit(&pool->count, memory_order_relaxed);
 
-    if (pool == MAP_FAILED) {
-        sta__log(log, STA_LOG_ERROR, "no memory for the %zu bytes of thread records: %s",
-                 sizeof(*pool), strerror(errno));
-        return -ENOMEM;
-    }
-    sta__readers = pool;
-    if (madvise(pool, sizeof(*pool), MADV_WIPEONFORK) == 0)
-        return 0;
-    /* Linux before 4.14. fork() at least can be noticed. */
-    sta__log(log, STA_LOG_INFO, "no MADV_WIPEONFORK here (%s): forks are noticed by pthread_atfork",
-             strerror(errno));
-    return -pthread_atfork(NULL, NULL, pool_reset_in_child);
+    memset(pool, 0, offsetof(struct sta__reader_pool, readers[count]));
 }
 
+/* Idempotent. */
 static void register_membarrier(const struct sta__log *log)
 {
     int64_t err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
@@ -59,19 +44,42 @@ static void register_membarrier(const struct sta__log *log)
     atomic_fetch_or_explicit(&sta__epoch, STA__EPOCH_FENCE, memory_order_seq_cst);
 }
 
+static int wipe_on_fork(struct sta__reader_pool *pool, const struct sta__log *log)
+{
+    int64_t err = STA__RAW3(SYS_madvise, pool, sizeof(*pool), MADV_WIPEONFORK);
+
+    if (err == 0)
+        return 0;
+    /* Linux before 4.14. fork() at least can be noticed. */
+    sta__log(log, STA_LOG_INFO, "no MADV_WIPEONFORK here (%s): forks are noticed by pthread_atfork",
+             strerror((int)-err));
+    return -pthread_atfork(NULL, NULL, reset_pool_in_child);
+}
+
+/* Without a lock: if two threads come here at the same time, one pool is superfluous. */
 int sta__readers_init(const struct sta__log *log)
 {
-    struct sta__lock_state saved;
-    int err = 0;
+    struct sta__reader_pool *pool, *none = NULL;
+    int64_t address;
 
-    sta__lock(&init_lock, &saved);
-    if (!sta__readers) {
-        err = make_pool(log);
-        if (err == 0)
-            register_membarrier(log);
+    if (pool_of_process())
+        return 0;
+    address = STA__RAW6(SYS_mmap, 0, sizeof(*pool), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address < 0) {
+        sta__log(log, STA_LOG_ERROR, "no memory for the %zu bytes of thread records: %s",
+                 sizeof(*pool), strerror((int)-address));
+        return (int)address;
     }
-    sta__unlock(&init_lock, &saved);
-    return err;
+    pool = (struct sta__reader_pool *)address;
+    register_membarrier(log);
+    /* Release: who sees the pool runs the barriers that it needs. */
+    if (!atomic_compare_exchange_strong_explicit(&sta__readers, &none, pool, memory_order_release,
+                                                 memory_order_relaxed)) {
+        STA__RAW2(SYS_munmap, pool, sizeof(*pool));
+        return 0;
+    }
+    return wipe_on_fork(pool, log);
 }
 
 static void sleep_ns(long ns)
@@ -108,7 +116,6 @@ static bool frame_is_intact(uint64_t state)
 {
     const void *frame = (const void *)(uintptr_t)(state >> STA__EPOCH_BITS << 4);
     uint64_t token;
-
     int err = sta__memory_read_checked(&token, frame, sizeof(token));
 
     return err == 0 ? token == state : err != -EFAULT;
@@ -179,14 +186,15 @@ enum sta__grace sta__grace_wait(void)
     struct sta__reader *own = sta__self.reader;
     struct sta__reader *inside = sta__section_current(__builtin_frame_address(0)) ? own : NULL;
     enum sta__grace result = inside ? STA__GRACE_INSIDE : STA__GRACE_OVER;
+    struct sta__reader_pool *pool = pool_of_process();
     uint32_t count;
 
     /* Sections entered from now on differ from those found in the same place below. */
     next_epoch();
     barrier_everywhere();
-    count = atomic_load_explicit(&sta__readers->count, memory_order_acquire);
+    count = atomic_load_explicit(&pool->count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
-        struct sta__reader *reader = &sta__readers->readers[i];
+        struct sta__reader *reader = &pool->readers[i];
 
         if (reader != own && !wait_for(reader, inside))
             result = STA__GRACE_DEADLOCK;

@@ -12,7 +12,7 @@
 static struct sta__reader unclaimed = {.owner = UINT64_MAX};
 
 STA__THREAD_LOCAL struct sta__reader_self sta__self = {.reader = &unclaimed};
-struct sta__reader_pool *sta__readers;
+_Atomic(struct sta__reader_pool *) sta__readers;
 _Atomic uint32_t sta__epoch;
 
 static struct sta__section *section_of(uint64_t state)
@@ -102,7 +102,7 @@ static bool claim_free(struct sta__reader_pool *pool, uint32_t count, uint64_t s
 /* Finds this thread a record; false if there are too many threads. */
 static bool claim(void)
 {
-    struct sta__reader_pool *pool = sta__readers;
+    struct sta__reader_pool *pool = atomic_load_explicit(&sta__readers, memory_order_acquire);
     uint64_t self = sta__thread_pointer();
     uint32_t count;
 

@@ -6,13 +6,14 @@
  * Each thread has a record in a process-wide pool. One word of it, `state`, says everything, so
  * that a signal handler or another thread never sees half of it:
  *
- *      63                                            11 10            0
- *     +------------------------------------------------+---------------+
- *     | address of the running section / 16, 0 if none | section count |
- *     +------------------------------------------------+---------------+
+ *      63                                 11 10             0
+ *     +-------------------------------------+----------------+
+ *     | address of the running section / 16 | epoch at entry |      0: in no section
+ *     +-------------------------------------+----------------+
  *
  * Entering is a store of this word, leaving is another. The section is a struct on the thread's
- * stack which repeats the word as its token.
+ * stack which repeats the word as its token. The epoch counts grace periods: by it a writer tells a
+ * section that it waits for from the thread's next one at the same address.
  *
  * The same word is the recursion guard: a thread that is in a section runs no second one. A longjmp
  * may leave a section without a trace, so a section found in `state` is believed only while its
@@ -48,10 +49,9 @@ struct sta__reader {
     /* Thread pointer of the owner, 0 if free. Thread control blocks are 64-byte aligned; the low
      * bits count how often the owner claimed the record again. */
     _Atomic uint64_t owner;
-    _Atomic(struct sta__reader *)
-        waits_for;   /* whom the owner waits for inside a section, or NULL */
-    _Atomic int tid; /* of the owner; 0 while nobody needed to know it */
-    uint32_t stripe; /* which counters are its own, see sta__count() */
+    _Atomic(struct sta__reader *) waits_for; /* whom its owner waits for in a section, or NULL */
+    _Atomic int tid;                         /* of the owner; 0 while nobody needed to know it */
+    uint32_t stripe;                         /* which counters are its own, see sta__count() */
 } __attribute__((aligned(STA__CACHE_LINE)));
 
 /* One anonymous mapping. It is marked MADV_WIPEONFORK: in a forked child all records are zero,
@@ -76,8 +76,9 @@ struct sta__section {
 } __attribute__((aligned(16)));
 
 extern STA__HIDDEN STA__THREAD_LOCAL struct sta__reader_self sta__self;
-extern STA__HIDDEN struct sta__reader_pool *sta__readers; /* NULL until sta__readers_init() */
-extern STA__HIDDEN _Atomic uint32_t sta__epoch;           /* counted up by writers */
+extern STA__HIDDEN _Atomic(struct sta__reader_pool *)
+    sta__readers;                               /* NULL until sta__readers_init() */
+extern STA__HIDDEN _Atomic uint32_t sta__epoch; /* counted up by writers */
 
 /* The slow part of entering: claims a record, or finds out whether the section that `state` tells
  * of is still there. Returns the record, or NULL: the thread is in a section, or no record is free.
