@@ -35,19 +35,9 @@ STA__INLINE const struct sta__list *load(_Atomic(struct sta__list *) *slot)
     return atomic_load_explicit(slot, memory_order_acquire);
 }
 
-/* What is attached to this call; NULL if nothing is. */
-STA__INLINE const struct sta__list *own_list(struct sta *sta, long sys_nr, bool is_enter,
-                                             unsigned kind)
+STA__INLINE const struct sta__list *list_of(struct sta__hooks *hooks, bool is_enter)
 {
-    if (sta__unlikely((unsigned long)sys_nr >= STA_SYSCALL_LIMIT || (kind & STA__CALL_COMPAT)))
-        return NULL;
-    return load(is_enter ? &sta->calls[sys_nr].enter : &sta->calls[sys_nr].exit);
-}
-
-/* What is attached to all calls; NULL if nothing is. */
-STA__INLINE const struct sta__list *all_list(struct sta *sta, bool is_enter)
-{
-    return load(is_enter ? &sta->all.enter : &sta->all.exit);
+    return load(is_enter ? &hooks->enter : &hooks->exit);
 }
 
 /* Calls one callback and notes what it did. */
@@ -73,54 +63,67 @@ STA__INLINE void run_entry(const struct sta__entry *entry, struct frame *frame, 
 }
 
 /* Each callback gets a fresh copy of the context. */
-STA__INLINE void run_entries(const struct sta__list *list, struct frame *frame, bool is_enter,
-                             uint32_t stripe, unsigned kind)
+STA__INLINE void run_one(const struct sta__entry *entry, struct frame *frame, bool is_enter,
+                         uint32_t stripe, unsigned kind)
+{
+    const struct sta__call *call = frame->call;
+
+    if (is_enter) {
+        struct sta_sys_enter ctx;
+
+        ctx.ent = (struct sta_trace_entry){0};
+        ctx.id = call->enter.id;
+        ctx.args[0] = call->enter.args[0];
+        ctx.args[1] = call->enter.args[1];
+        ctx.args[2] = call->enter.args[2];
+        ctx.args[3] = call->enter.args[3];
+        ctx.args[4] = call->enter.args[4];
+        ctx.args[5] = call->enter.args[5];
+        run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
+    } else {
+        struct sta_sys_exit ctx;
+
+        ctx.ent = (struct sta_trace_entry){0};
+        ctx.id = call->enter.id;
+        ctx.ret = call->ret;
+        run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
+    }
+}
+
+STA__INLINE void run_all(const struct sta__list *list, struct frame *frame, bool is_enter,
+                         uint32_t stripe, unsigned kind)
 {
     const struct sta__entry *end = list->entries + list->count;
     const struct sta__entry *entry = list->entries;
-    const struct sta__call *call = frame->call;
 
     do {
-        if (is_enter) {
-            struct sta_sys_enter ctx;
-
-            ctx.ent = (struct sta_trace_entry){0};
-            ctx.id = call->enter.id;
-            ctx.args[0] = call->enter.args[0];
-            ctx.args[1] = call->enter.args[1];
-            ctx.args[2] = call->enter.args[2];
-            ctx.args[3] = call->enter.args[3];
-            ctx.args[4] = call->enter.args[4];
-            ctx.args[5] = call->enter.args[5];
-            run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
-        } else {
-            struct sta_sys_exit ctx;
-
-            ctx.ent = (struct sta_trace_entry){0};
-            ctx.id = call->enter.id;
-            ctx.ret = call->ret;
-            run_entry(entry, frame, &ctx, sizeof(ctx), stripe, kind);
-        }
+        run_one(entry, frame, is_enter, stripe, kind);
     } while (++entry != end);
 }
 
-/* For threads without a stripe of their own, and for saved vectors: compiled apart, so that the
- * usual loop asks no questions. */
-static STA__NOINLINE void run_entries_unusual(const struct sta__list *list, struct frame *frame,
-                                              bool is_enter, uint32_t stripe, unsigned kind)
+/* Compiled once for the usual case, so that its loop asks no questions, and once for threads
+ * without a stripe of their own and for saved vectors. */
+static STA__NOINLINE void run_several(const struct sta__list *list, struct frame *frame,
+                                      bool is_enter, uint32_t stripe, unsigned kind)
 {
-    run_entries(list, frame, is_enter, stripe, kind);
+    if (sta__unlikely(stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
+        run_all(list, frame, is_enter, stripe, kind);
+    else if (is_enter)
+        run_all(list, frame, true, stripe, 0);
+    else
+        run_all(list, frame, false, stripe, 0);
 }
 
+/* A single callback, the most common case, is called from here: a loop would cost registers. */
 STA__INLINE void run_list(const struct sta__list *list, struct frame *frame, bool is_enter,
                           uint32_t stripe, unsigned kind)
 {
     if (!list)
         return;
-    if (sta__unlikely(stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
-        run_entries_unusual(list, frame, is_enter, stripe, kind);
+    if (sta__unlikely(list->count > 1 || stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
+        run_several(list, frame, is_enter, stripe, kind);
     else
-        run_entries(list, frame, is_enter, stripe, 0);
+        run_one(list->entries, frame, is_enter, stripe, 0);
 }
 
 static void count_missed_in(const struct sta__list *list, uint32_t stripe)
@@ -131,20 +134,21 @@ static void count_missed_in(const struct sta__list *list, uint32_t stripe)
 
 /* No section could be entered: nearly always a call made by a callback, whose section keeps the
  * lists from being freed. Or too many threads, of which nothing can be counted. */
-static STA__NOINLINE bool count_missed(struct sta *sta, struct frame *frame, bool is_enter,
-                                       unsigned kind)
+static STA__NOINLINE bool count_missed(struct sta *sta, struct sta__hooks *hooks,
+                                       struct frame *frame, bool is_enter)
 {
     uint32_t stripe = sta__self.reader->stripe;
 
     if (sta__section_current(frame)) {
-        count_missed_in(own_list(sta, frame->call->enter.id, is_enter, kind), stripe);
-        count_missed_in(all_list(sta, is_enter), stripe);
+        count_missed_in(list_of(hooks, is_enter), stripe);
+        count_missed_in(list_of(&sta->all, is_enter), stripe);
     }
     return false;
 }
 
 /* Runs the callbacks of one event. True if the call's result was overridden: it is in call->ret. */
-STA__INLINE bool run(struct sta *sta, struct sta__call *call, bool is_enter, unsigned kind)
+STA__INLINE bool run(struct sta *sta, struct sta__hooks *hooks, struct sta__call *call,
+                     bool is_enter, unsigned kind)
 {
     const struct sta__reader *reader;
     struct frame frame;
@@ -154,10 +158,10 @@ STA__INLINE bool run(struct sta *sta, struct sta__call *call, bool is_enter, uns
     frame.overridden = 0;
     reader = sta__section_enter(&frame.section);
     if (sta__unlikely(!reader))
-        return count_missed(sta, &frame, is_enter, kind);
+        return count_missed(sta, hooks, &frame, is_enter);
     stripe = reader->stripe;
-    run_list(own_list(sta, call->enter.id, is_enter, kind), &frame, is_enter, stripe, kind);
-    run_list(all_list(sta, is_enter), &frame, is_enter, stripe, kind);
+    run_list(list_of(hooks, is_enter), &frame, is_enter, stripe, kind);
+    run_list(list_of(&sta->all, is_enter), &frame, is_enter, stripe, kind);
     sta__section_leave(&frame.section);
     if (sta__likely(!frame.overridden) || !sta__call_returns(call->enter.id))
         return false;
@@ -200,26 +204,36 @@ static STA__NOINLINE void after_call(const struct sta__call *call)
 }
 
 /* Acquire: pairs with update_active(), registry.c. */
-STA__INLINE uint8_t load_active(const _Atomic uint8_t *active)
+STA__INLINE uint8_t load_active(const struct sta__hooks *hooks)
 {
-    return atomic_load_explicit(active, memory_order_acquire);
+    return atomic_load_explicit(&hooks->active, memory_order_acquire);
 }
 
-STA__INLINE bool enter(struct sta *sta, struct sta__call *call, uint8_t active, unsigned kind)
+/* True: the real call is to be made. */
+STA__INLINE bool enter(struct sta *sta, struct sta__hooks *hooks, struct sta__call *call,
+                       unsigned kind)
 {
-    if ((active & STA__ACTIVE_ENTER) && run(sta, call, true, kind))
+    uint8_t active = load_active(hooks);
+
+    if ((active & STA__ACTIVE_ENTER) && run(sta, hooks, call, true, kind))
         return false;
     if (sta__unlikely(active & STA__ACTIVE_ALWAYS))
         before_call(call);
     return true;
 }
 
-STA__INLINE void leave(struct sta *sta, struct sta__call *call, uint8_t active, unsigned kind)
+/* After the real call, if it was made. */
+STA__INLINE void made(struct sta__hooks *hooks, const struct sta__call *call)
 {
-    if (sta__unlikely(active & STA__ACTIVE_ALWAYS))
+    if (sta__unlikely(load_active(hooks) & STA__ACTIVE_ALWAYS))
         after_call(call);
-    if (active & STA__ACTIVE_EXIT)
-        run(sta, call, false, kind);
+}
+
+STA__INLINE void leave(struct sta *sta, struct sta__hooks *hooks, struct sta__call *call,
+                       unsigned kind)
+{
+    if (sta__unlikely(load_active(hooks) & STA__ACTIVE_EXIT))
+        run(sta, hooks, call, false, kind);
 }
 
 void sta_set_original_syscall(struct sta *sta, sta_syscall_fn original)
@@ -238,7 +252,7 @@ STA__INLINE sta_syscall_fn original_of(struct sta *sta)
 static STA__NOINLINE int64_t dispatch_active(int64_t sys_nr, int64_t a1, int64_t a2, int64_t a3,
                                              int64_t a4, int64_t a5, int64_t a6, struct sta *sta)
 {
-    const _Atomic uint8_t *active = &sta->active[sta__active_index((int)sys_nr)];
+    struct sta__hooks *hooks = sta__hooks_of(sta, (int)sys_nr);
     struct sta__call call;
 
     call.enter.ent = (struct sta_trace_entry){0};
@@ -249,41 +263,45 @@ static STA__NOINLINE int64_t dispatch_active(int64_t sys_nr, int64_t a1, int64_t
     call.enter.args[3] = (unsigned long)a4;
     call.enter.args[4] = (unsigned long)a5;
     call.enter.args[5] = (unsigned long)a6;
-    if (enter(sta, &call, load_active(active), 0)) {
+    if (enter(sta, hooks, &call, 0)) {
         const unsigned long *args = call.enter.args;
 
         /* From memory: in registers across the callbacks they would be spilled once more. */
         __asm__ volatile("" : "+r"(args) : : "memory");
         call.ret = original_of(sta)(sys_nr, (int64_t)args[0], (int64_t)args[1], (int64_t)args[2],
                                     (int64_t)args[3], (int64_t)args[4], (int64_t)args[5]);
+        made(hooks, &call);
     }
-    leave(sta, &call, load_active(active), 0);
+    leave(sta, hooks, &call, 0);
     return call.ret;
 }
 
 int64_t sta_dispatch(struct sta *sta, int64_t sys_nr, int64_t a1, int64_t a2, int64_t a3,
                      int64_t a4, int64_t a5, int64_t a6)
 {
-    if (sta__unlikely(load_active(&sta->active[sta__active_index((int)sys_nr)])))
+    if (sta__unlikely(load_active(sta__hooks_of(sta, (int)sys_nr))))
         return dispatch_active(sys_nr, a1, a2, a3, a4, a5, a6, sta);
     return original_of(sta)(sys_nr, a1, a2, a3, a4, a5, a6);
 }
 
-STA__INLINE const _Atomic uint8_t *active_of(struct sta *sta, const struct sta__call *call,
-                                             unsigned kind)
+STA__INLINE struct sta__hooks *hooks_of(struct sta *sta, const struct sta__call *call,
+                                        unsigned kind)
 {
-    return &sta->active[(kind & STA__CALL_COMPAT) ? STA_SYSCALL_LIMIT
-                                                  : sta__active_index((int)call->enter.id)];
+    return sta__hooks_of(sta, (kind & STA__CALL_COMPAT) ? -1 : (int)call->enter.id);
 }
 
 bool sta__enter(struct sta *sta, struct sta__call *call, unsigned kind)
 {
-    return enter(sta, call, load_active(active_of(sta, call, kind)), kind);
+    return enter(sta, hooks_of(sta, call, kind), call, kind);
 }
 
 void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind)
 {
-    leave(sta, call, load_active(active_of(sta, call, kind)), kind);
+    struct sta__hooks *hooks = hooks_of(sta, call, kind);
+
+    if (!(kind & STA__CALL_SKIPPED))
+        made(hooks, call);
+    leave(sta, hooks, call, kind);
 }
 
 static struct frame *current_frame(const void *stack_address)

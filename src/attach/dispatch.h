@@ -5,6 +5,8 @@
  *      struct sta__call call = {nr, arguments};
  *      if (sta__enter(sta, &call, kind))
  *              call.ret = the real call;
+ *      else
+ *              kind |= STA__CALL_SKIPPED;
  *      sta__exit(sta, &call, kind);
  *      return call.ret;
  *
@@ -31,11 +33,14 @@ struct sta__call {
     const struct sta__section *outer;
 };
 
-/* How a call was made, or'ed together. */
-#define STA__CALL_VECTORS \
-    1u /* vector registers are the application's: save them around callbacks */
-#define STA__CALL_COMPAT \
-    2u /* through int 0x80, whose numbers are others: only hooks on all calls */
+/* How a call was made and how it went, or'ed together.
+ *
+ * VECTORS  the vector registers are the application's: save them around callbacks
+ * COMPAT   it came through int 0x80, whose numbers are others: only callbacks on all calls run
+ * SKIPPED  at exit: the real call was overridden, and not made */
+#define STA__CALL_VECTORS 1u
+#define STA__CALL_COMPAT  2u
+#define STA__CALL_SKIPPED 4u
 
 /* Whether a call comes back to where it was made: exit, exit_group and rt_sigreturn do not, so they
  * have no exit event and cannot be overridden. */

@@ -85,9 +85,9 @@ void sta__registry_update_active(struct sta *sta)
 
         if (!sta__call_returns(nr))
             own &= (uint8_t)~STA__ACTIVE_EXIT;
-        atomic_store_explicit(&sta->active[nr], own, memory_order_release);
+        atomic_store_explicit(&sta->calls[nr].active, own, memory_order_release);
     }
-    atomic_store_explicit(&sta->active[STA_SYSCALL_LIMIT], all, memory_order_release);
+    atomic_store_explicit(&sta->calls[STA_SYSCALL_LIMIT].active, all, memory_order_release);
 }
 
 /* Puts `list` (NULL: none) in the slot and retires what was there. */

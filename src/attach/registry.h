@@ -54,25 +54,23 @@ struct sta__list {
     struct sta__entry entries[];
 };
 
-/* NULL: nothing attached. Written under the lock with release, read with acquire. */
+/* What is attached to one call, or to all. A dispatch for which `active` is 0 looks at nothing
+ * else. */
 struct sta__hooks {
+    /* NULL: nothing. Written under the lock with release, read with acquire. */
     _Atomic(struct sta__list *) enter;
     _Atomic(struct sta__list *) exit;
-};
+    /* What there is to do for the call, by these lists and those of all calls: STA__ACTIVE_*. */
+    _Atomic uint8_t active;
+} __attribute__((aligned(32)));
 
-/* What there is to do for a number, in one byte that is all a dispatch looks at if nothing is. The
- * last element stands for all numbers that have no lists of their own. Derived from the lists. */
-#define STA__ACTIVE_ENTER 1 /* an enter list, of its own or of all calls */
-#define STA__ACTIVE_EXIT  2 /* an exit list */
-#define STA__ACTIVE_ALWAYS                                                 \
-    4 /* the dispatcher itself has to do with it: clone, exit, sigaltstack \
-       */
-#define STA__ACTIVE_COUNT (STA_SYSCALL_LIMIT + 1)
+#define STA__ACTIVE_ENTER  1 /* enter callbacks */
+#define STA__ACTIVE_EXIT   2 /* exit callbacks */
+#define STA__ACTIVE_ALWAYS 4 /* it concerns the dispatcher itself: clone, exit, sigaltstack */
 
 struct sta {
     _Atomic(sta_syscall_fn) original;
     struct sta__hooks all;
-    _Atomic uint8_t active[STA__ACTIVE_COUNT];
 
     /* The registry's own; the dispatcher does not look at it. */
     struct sta__lock lock; /* protects all below and every store to the lists */
@@ -85,7 +83,8 @@ struct sta {
     void (*before_free)(struct sta *sta); /* set by who depends on this registry; may be NULL */
     struct sta *next_spare;               /* while it is none: see sta_free() */
 
-    struct sta__hooks calls[STA_SYSCALL_LIMIT] __attribute__((aligned(STA__CACHE_LINE)));
+    /* The last one stands for all numbers that can have none of their own: its lists stay empty. */
+    struct sta__hooks calls[STA_SYSCALL_LIMIT + 1] __attribute__((aligned(STA__CACHE_LINE)));
 };
 
 /* Derives `active` from the lists. The caller holds the lock, or nobody else knows the registry. */
@@ -94,15 +93,9 @@ void sta__registry_update_active(struct sta *sta);
 /* Detaches everything and gives all memory back. No other thread may attach or detach meanwhile. */
 void sta__registry_clear(struct sta *sta);
 
-STA__INLINE unsigned sta__active_index(int sys_nr)
-{
-    return (unsigned)sys_nr < STA_SYSCALL_LIMIT ? (unsigned)sys_nr : STA_SYSCALL_LIMIT;
-}
-
-/* The lists for a number: for those that can have none of their own, NULL. */
 STA__INLINE struct sta__hooks *sta__hooks_of(struct sta *sta, int sys_nr)
 {
-    return (unsigned)sys_nr < STA_SYSCALL_LIMIT ? &sta->calls[sys_nr] : NULL;
+    return &sta->calls[(unsigned)sys_nr < STA_SYSCALL_LIMIT ? (unsigned)sys_nr : STA_SYSCALL_LIMIT];
 }
 
 #endif

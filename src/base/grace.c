@@ -172,11 +172,11 @@ static bool wait_for(struct sta__reader *reader, struct sta__reader *self)
 /* Not a plain increment: it must not run over into the flag. */
 static void next_epoch(void)
 {
-    uint32_t epoch = atomic_load_explicit(&sta__epoch, memory_order_relaxed);
-    uint32_t next;
+    uint64_t epoch = atomic_load_explicit(&sta__epoch, memory_order_relaxed);
+    uint64_t next;
 
     do
-        next = (epoch & STA__EPOCH_FENCE) | ((epoch + 1) & STA__EPOCH_MASK);
+        next = (epoch & STA__EPOCH_FENCE) | ((epoch + 1) & STA__EPOCH_COUNT_MASK);
     while (!atomic_compare_exchange_weak_explicit(&sta__epoch, &epoch, next, memory_order_relaxed,
                                                   memory_order_relaxed));
 }

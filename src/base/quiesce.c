@@ -13,7 +13,7 @@ static struct sta__reader unclaimed = {.owner = UINT64_MAX};
 
 STA__THREAD_LOCAL struct sta__reader_self sta__self = {.reader = &unclaimed};
 _Atomic(struct sta__reader_pool *) sta__readers;
-_Atomic uint32_t sta__epoch;
+_Atomic uint64_t sta__epoch;
 
 static struct sta__section *section_of(uint64_t state)
 {

@@ -36,10 +36,9 @@
 #include "base/compiler.h"
 
 #define STA__EPOCH_BITS 11
-#define STA__EPOCH_MASK ((UINT32_C(1) << STA__EPOCH_BITS) - 1)
-
-/* In the epoch word: readers run a barrier of their own. */
-#define STA__EPOCH_FENCE (UINT32_C(1) << 31)
+/* The top bit of the epoch: readers run a barrier of their own. The others count. */
+#define STA__EPOCH_FENCE      (UINT64_C(1) << (STA__EPOCH_BITS - 1))
+#define STA__EPOCH_COUNT_MASK (STA__EPOCH_FENCE - 1)
 
 /* Threads that can be in sections at the same time; those past it run unseen. */
 #define STA__READER_MAX 65536
@@ -78,7 +77,7 @@ struct sta__section {
 extern STA__HIDDEN STA__THREAD_LOCAL struct sta__reader_self sta__self;
 extern STA__HIDDEN _Atomic(struct sta__reader_pool *)
     sta__readers;                               /* NULL until sta__readers_init() */
-extern STA__HIDDEN _Atomic uint32_t sta__epoch; /* counted up by writers */
+extern STA__HIDDEN _Atomic uint64_t sta__epoch; /* counted up by writers; STA__EPOCH_BITS wide */
 
 /* The slow part of entering: claims a record, or finds out whether the section that `state` tells
  * of is still there. Returns the record, or NULL: the thread is in a section, or no record is free.
@@ -92,7 +91,7 @@ struct sta__reader *sta__section_enter_slow(const struct sta__section *section);
 STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
 {
     struct sta__reader *reader = sta__self.reader;
-    uint32_t epoch;
+    uint64_t epoch;
 
     if (sta__unlikely(atomic_load_explicit(&reader->owner, memory_order_relaxed) !=
                           sta__self.owner ||
@@ -100,10 +99,11 @@ STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
         reader = sta__section_enter_slow(section);
         if (!reader)
             return NULL;
+    } else if (!reader) {
+        __builtin_unreachable(); /* who has no record has a place-holder, which never matches */
     }
     epoch = atomic_load_explicit(&sta__epoch, memory_order_relaxed);
-    section->token =
-        (uint64_t)(uintptr_t)section << (STA__EPOCH_BITS - 4) | (epoch & STA__EPOCH_MASK);
+    section->token = (uint64_t)(uintptr_t)section << (STA__EPOCH_BITS - 4) | epoch;
     /* Release: who reads `state` reads the token too. */
     atomic_store_explicit(&reader->state, section->token, memory_order_release);
     /* Nothing of the section moves up before the store: pairs with the writer's membarrier. */
