@@ -37,6 +37,18 @@
         mov     STA__FRAME_ARGS + 40(%rsp), %r9
 .endm
 
+/* What a frame of a child, or of a vfork's parent, cannot get from the registers; rax is used. */
+.macro complete_frame seed, offset=0
+        mov     STA__SEED_NR + \offset(\seed), %rax
+        mov     %rax, STA__FRAME_NR(%rsp)
+        mov     STA__SEED_FLAGS + \offset(\seed), %rax
+        mov     %rax, STA__FRAME_FLAGS(%rsp)
+        mov     STA__SEED_CLONE_FLAGS + \offset(\seed), %rax
+        mov     %rax, STA__FRAME_CLONE_FLAGS(%rsp)
+        mov     STA__SEED_BLOCKED + \offset(\seed), %rax
+        mov     %rax, STA__FRAME_BLOCKED(%rsp)
+.endm
+
 .macro load_flags
         pushq   STA__FRAME_FLAGS(%rsp)
         popfq
@@ -78,8 +90,8 @@ sta__entry_call_end:
         load_arguments
         load_flags
         mov     STA__FRAME_RET(%rsp), %rax
-        mov     STA__FRAME_FLAGS(%rsp), %r11
         mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
+        mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
         mov     STA__FRAME_SP(%rsp), %rsp
         jmp     *%rcx
 
@@ -96,30 +108,26 @@ sta__entry_call_end:
 
 .Lvfork:
         /* The child goes back into the application on this very stack, and overwrites what is below.
-         * Both find the way back in thread-local storage, which they share. */
+         * Each finds the way back through r9, which none of these calls has an argument in: what is
+         * in memory can be changed by a vfork child that vforks in turn and is killed in it. */
         load_arguments
         load_flags
+        mov     STA__FRAME_RET(%rsp), %r9       /* the seed, see prepare_clone() */
         mov     STA__FRAME_NR(%rsp), %rax
         mov     STA__FRAME_SP(%rsp), %rsp
         .cfi_def_cfa %rsp, 0
-        .cfi_register %rip, %rcx
+        .cfi_escape 0x10, 16, 2, 0x79, STA__SEED_RETURN_ADDRESS         /* *(r9 + offset) */
         syscall
-        mov     sta__entry_vfork_seed@gottpoff(%rip), %rcx
-        mov     %fs:(%rcx), %r11
-        mov     STA__SEED_RETURN_ADDRESS(%r11), %rcx
+        mov     STA__SEED_RETURN_ADDRESS(%r9), %rcx
         build_frame
         cfi_frame
         mov     %rax, STA__FRAME_RET(%rsp)
-        mov     sta__entry_vfork_seed@gottpoff(%rip), %rcx
-        mov     %fs:(%rcx), %r11
-        mov     STA__SEED_NR(%r11), %rax
-        mov     %rax, STA__FRAME_NR(%rsp)
-        mov     STA__SEED_FLAGS(%r11), %rax
-        mov     %rax, STA__FRAME_FLAGS(%rsp)
-        mov     STA__SEED_CLONE_FLAGS(%r11), %rax
-        mov     %rax, STA__FRAME_CLONE_FLAGS(%rsp)
+        mov     STA__SEED_R9(%r9), %rax
+        mov     %rax, STA__FRAME_ARGS + 40(%rsp)
+        complete_frame %r9
         cld
         mov     %rsp, %rdi
+        mov     %r9, %rsi
         call    sta__entry_after_vfork
         jmp     .Lleave
 
@@ -134,12 +142,7 @@ sta__entry_call_end:
         .cfi_undefined %rip
         mov     STA__SEED_RETURN_ADDRESS - STA__SEED_SIZE(%rsp), %rcx
         build_frame
-        mov     STA__SEED_NR - STA__SEED_SIZE(%r11), %rax
-        mov     %rax, STA__FRAME_NR(%rsp)
-        mov     STA__SEED_FLAGS - STA__SEED_SIZE(%r11), %rax
-        mov     %rax, STA__FRAME_FLAGS(%rsp)
-        mov     STA__SEED_CLONE_FLAGS - STA__SEED_SIZE(%r11), %rax
-        mov     %rax, STA__FRAME_CLONE_FLAGS(%rsp)
+        complete_frame %r11, -STA__SEED_SIZE
         movq    $0, STA__FRAME_RET(%rsp)
         cld
         mov     %rsp, %rdi

@@ -21,18 +21,21 @@ _Static_assert(offsetof(struct sta__entry_frame, return_address) == STA__FRAME_R
 _Static_assert(offsetof(struct sta__entry_frame, flags) == STA__FRAME_FLAGS, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, sp) == STA__FRAME_SP, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, clone_flags) == STA__FRAME_CLONE_FLAGS, "");
+_Static_assert(offsetof(struct sta__entry_frame, blocked) == STA__FRAME_BLOCKED, "entry.S");
 _Static_assert(sizeof(struct sta__entry_frame) == STA__FRAME_SIZE, "entry.S");
+_Static_assert(offsetof(struct sta__entry_seed, blocked) == STA__SEED_BLOCKED, "entry.S");
+_Static_assert(offsetof(struct sta__entry_seed, r9) == STA__SEED_R9, "entry.S");
 _Static_assert(sizeof(struct sta__entry_seed) == STA__SEED_SIZE, "entry.S");
 
 _Atomic(struct sta *) sta__active;
 _Atomic(const struct sta__thread_hooks *) sta__thread_hooks;
 
 /* Seeds of the vforks that this thread waits in: a vfork child can vfork in turn. */
-#define VFORK_DEPTH_MAX 16
+#define VFORK_DEPTH_MAX 8
 static STA__THREAD_LOCAL struct sta__entry_seed vfork_seeds[VFORK_DEPTH_MAX];
 static STA__THREAD_LOCAL unsigned vfork_depth;
-/* The newest, read by entry.S. */
-STA__HIDDEN STA__THREAD_LOCAL struct sta__entry_seed *sta__entry_vfork_seed;
+
+STA__THREAD_LOCAL bool sta__entry_borrows;
 
 /* Acquire: pairs with install and remove. */
 static struct sta *active(void)
@@ -88,19 +91,31 @@ static bool read_clone(const struct sta__call *call, struct clone_request *reque
     }
 }
 
+static void fill_seed(struct sta__entry_seed *seed, const struct sta__entry_frame *frame)
+{
+    seed->return_address = frame->return_address;
+    seed->nr = frame->call.enter.id;
+    seed->flags = frame->flags;
+    seed->clone_flags = frame->clone_flags;
+    seed->blocked = frame->blocked;
+    seed->r9 = frame->call.enter.args[5];
+}
+
 static int prepare_clone(struct sta__entry_frame *frame, const struct clone_request *request)
 {
     struct sta__entry_seed seed;
 
-    seed.return_address = frame->return_address;
-    seed.nr = frame->call.enter.id;
-    seed.flags = frame->flags;
-    seed.clone_flags = frame->clone_flags = request->flags;
+    frame->clone_flags = request->flags & ~STA__CLONE_BY_BORROWER;
+    if (sta__entry_borrows)
+        frame->clone_flags |= STA__CLONE_BY_BORROWER;
+    frame->blocked = sta__signals_app_blocked();
     if (request->stack) {
+        fill_seed(&seed, frame);
         if (sta__memory_write((char *)request->stack - sizeof(seed), &seed, sizeof(seed)))
             return STA__ENTRY_CLONE;
-        frame->call.ret = -EFAULT; /* the child could not have pushed anything either */
-        return STA__ENTRY_DONE;
+        /* The kernel refuses the call for another reason, or the child ends where it would have
+         * ended without us: at its first push. */
+        return STA__ENTRY_CALL;
     }
     if (!(request->flags & CLONE_VM))
         return STA__ENTRY_CALL;
@@ -108,21 +123,18 @@ static int prepare_clone(struct sta__entry_frame *frame, const struct clone_requ
         frame->call.ret = -EAGAIN;
         return STA__ENTRY_DONE;
     }
-    sta__entry_vfork_seed = &vfork_seeds[vfork_depth++];
-    *sta__entry_vfork_seed = seed;
+    fill_seed(&vfork_seeds[vfork_depth], frame);
+    frame->call.ret = (int64_t)&vfork_seeds[vfork_depth++];
     return STA__ENTRY_VFORK;
 }
 
-int sta__entry_before(struct sta__entry_frame *frame)
+/* How the call is to be made. What can be made right here is, with its result in the frame. */
+static int choose(struct sta__entry_frame *frame)
 {
     struct sta__call *call = &frame->call;
     struct clone_request request;
-    struct sta *sta = active();
 
-    call->outer = NULL;
     frame->clone_flags = STA__NO_CLONE;
-    if (sta && !sta__enter(sta, call, STA__CALL_VECTORS))
-        return STA__ENTRY_DONE;
     switch (call->enter.id) {
     case SYS_rt_sigreturn:
         sta__signals_returning((ucontext_t *)frame->sp);
@@ -139,60 +151,101 @@ int sta__entry_before(struct sta__entry_frame *frame)
     return sta__signals_call(call) ? STA__ENTRY_DONE : STA__ENTRY_CALL;
 }
 
-/* A new thread without thread-local storage of its own shares its parent's record: no callbacks. */
-static bool is_untraceable(uint64_t clone_flags)
-{
-    return (clone_flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == CLONE_VM;
-}
-
-/* The child's side of a call that created it: interception goes on in the child. */
-static void began(uint64_t clone_flags)
-{
-    const struct sta__thread_hooks *hooks = thread_hooks();
-
-    if (!hooks)
-        return;
-    if (!(clone_flags & CLONE_VM))
-        hooks->forked();
-    else if (clone_flags & CLONE_VFORK)
-        hooks->forked_vm();
-    else if (is_untraceable(clone_flags))
-        hooks->untraceable();
-    else
-        hooks->began();
-}
-
-static void exit_event(struct sta__call *call)
+static void exit_event(struct sta__call *call, unsigned kind)
 {
     struct sta *sta = active();
 
     if (sta)
-        sta__exit(sta, call, STA__CALL_VECTORS);
+        sta__exit(sta, call, STA__CALL_VECTORS | kind);
+}
+
+int sta__entry_before(struct sta__entry_frame *frame)
+{
+    struct sta *sta = active();
+    int how;
+
+    frame->call.outer = NULL;
+    if (sta && !sta__enter(sta, &frame->call, STA__CALL_VECTORS)) {
+        exit_event(&frame->call, STA__CALL_SKIPPED);
+        return STA__ENTRY_DONE;
+    }
+    how = choose(frame);
+    if (how == STA__ENTRY_DONE)
+        exit_event(&frame->call, 0);
+    return how;
+}
+
+static bool is_vfork(uint64_t clone_flags)
+{
+    return (clone_flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == (CLONE_VM | CLONE_VFORK);
+}
+
+/* A child that runs beside its parent without thread-local storage of its own shares its parent's
+ * record: no callbacks. */
+static bool is_untraceable(uint64_t clone_flags)
+{
+    return (clone_flags & (CLONE_VM | CLONE_SETTLS)) == CLONE_VM && !is_vfork(clone_flags);
+}
+
+/* The child's side of a call that created it: interception goes on in the child. */
+static void began(const struct sta__entry_frame *frame)
+{
+    const struct sta__thread_hooks *hooks = thread_hooks();
+    uint64_t flags = frame->clone_flags;
+
+    if (is_untraceable(flags)) {
+        if (hooks)
+            hooks->untraceable();
+        return;
+    }
+    sta__entry_borrows = is_vfork(flags) && !(flags & CLONE_SETTLS);
+    if (!(flags & CLONE_VM))
+        vfork_depth = 0;
+    sta__signals_began(flags, frame->blocked);
+    if (!hooks)
+        return;
+    if (!(flags & CLONE_VM))
+        hooks->forked();
+    else if (flags & CLONE_THREAD)
+        hooks->began();
+    else
+        hooks->forked_vm();
+}
+
+/* The parent's side: it gets back what the child borrowed. */
+static void created(const struct sta__entry_frame *frame)
+{
+    if (frame->clone_flags == STA__NO_CLONE || !is_vfork(frame->clone_flags))
+        return;
+    sta__entry_borrows = (frame->clone_flags & STA__CLONE_BY_BORROWER) != 0;
+    sta__signals_given_back(frame->blocked);
 }
 
 void sta__entry_after(struct sta__entry_frame *frame)
 {
     if (frame->clone_flags != STA__NO_CLONE && frame->call.ret == 0)
-        began(frame->clone_flags);
-    exit_event(&frame->call);
+        began(frame);
+    else
+        created(frame);
+    exit_event(&frame->call, 0);
 }
 
-void sta__entry_after_vfork(struct sta__entry_frame *frame)
+void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed)
 {
     frame->call.outer = NULL;
     if (frame->call.ret == 0) {
         sta__entry_after_clone(frame);
         return;
     }
-    vfork_depth--;
-    sta__entry_vfork_seed = vfork_depth > 0 ? &vfork_seeds[vfork_depth - 1] : NULL;
-    exit_event(&frame->call);
+    vfork_depth = (unsigned)(seed - vfork_seeds);
+    created(frame);
+    exit_event(&frame->call, 0);
 }
 
 void sta__entry_after_clone(struct sta__entry_frame *frame)
 {
     frame->call.outer = NULL;
-    began(frame->clone_flags);
+    began(frame);
     if (!is_untraceable(frame->clone_flags))
-        exit_event(&frame->call);
+        exit_event(&frame->call, 0);
 }

@@ -38,18 +38,22 @@
 #define STA__FRAME_FLAGS          88
 #define STA__FRAME_SP             96
 #define STA__FRAME_CLONE_FLAGS    104
-#define STA__FRAME_SIZE           112
+#define STA__FRAME_BLOCKED        112
+#define STA__FRAME_SIZE           128
 
 /* Offsets in struct sta__entry_seed. */
 #define STA__SEED_RETURN_ADDRESS 0
 #define STA__SEED_NR             8
 #define STA__SEED_FLAGS          16
 #define STA__SEED_CLONE_FLAGS    24
-#define STA__SEED_SIZE           32
+#define STA__SEED_BLOCKED        32
+#define STA__SEED_R9             40
+#define STA__SEED_SIZE           48
 
 #ifndef __ASSEMBLER__
 
 #    include <stdatomic.h>
+#    include <stdbool.h>
 #    include <stdint.h>
 
 #    include "attach/dispatch.h"
@@ -62,9 +66,13 @@ struct sta__entry_frame {
     uint64_t flags;          /* the application's rflags */
     uint64_t sp;             /* the application's stack pointer */
     uint64_t clone_flags;    /* what kind of child a call creates; STA__NO_CLONE: it creates none */
+    uint64_t blocked;        /* for such calls: see sta__signals_app_blocked() */
+    uint64_t unused;
 };
 
 #    define STA__NO_CLONE UINT64_MAX
+/* Among the clone flags: the caller itself borrows its memory, see sta__entry_borrows. */
+#    define STA__CLONE_BY_BORROWER (UINT64_C(1) << 62)
 
 /* What is needed to build a frame where there is none any more, besides the registers. */
 struct sta__entry_seed {
@@ -72,7 +80,13 @@ struct sta__entry_seed {
     int64_t nr;
     uint64_t flags;
     uint64_t clone_flags;
+    uint64_t blocked;
+    uint64_t r9; /* the register's value: during a vfork it holds the seed's address */
 };
+
+/* True while a vfork child, or one of its kind, runs on the memory and the thread-local storage of
+ * its parent, which waits for it: what is kept there about the thread is about the parent. */
+extern STA__HIDDEN STA__THREAD_LOCAL bool sta__entry_borrows;
 
 /* Entered by a jump, see above; no C function. */
 void sta__entry(void);
@@ -88,17 +102,22 @@ extern STA__HIDDEN _Atomic(struct sta *) sta__active;
 /* Called by entry.S. */
 int sta__entry_before(struct sta__entry_frame *frame);
 void sta__entry_after(struct sta__entry_frame *frame);
-void sta__entry_after_vfork(struct sta__entry_frame *frame);
+void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed);
 void sta__entry_after_clone(struct sta__entry_frame *frame);
 
-/* What a method has to do when a thread of its process begins or ends. All run on the dispatch
- * path. */
+/* What a method has to do when a thread of its process begins or ends, or becomes another program.
+ * All run on the dispatch path. */
 struct sta__thread_hooks {
     void (*began)(void);       /* on a new thread: it shares memory, but not thread-local storage */
     void (*forked)(void);      /* in a new process with a copy of the memory: its only thread */
     void (*forked_vm)(void);   /* in a new process that borrows memory and thread of its parent */
     void (*ends)(void);        /* the thread is about to exit */
     void (*untraceable)(void); /* on a new thread that shares thread-local storage with another */
+    /* Around an execve that needs signals the way the application set them: until it succeeds or
+     * resumes, the thread's calls are native. `pause` tells whether other threads are intercepted.
+     */
+    bool (*pause)(void);
+    void (*resume)(void);
 };
 
 extern STA__HIDDEN _Atomic(const struct sta__thread_hooks *) sta__thread_hooks;

@@ -3,6 +3,7 @@
 #include "transform/signals.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 #include "base/gate.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "transform/entry.h"
 
 #define SIGNAL_COUNT 64
 
@@ -23,16 +25,36 @@ struct action {
 
 #define SA_RESTORER_FLAG 0x04000000ul
 
+/* The kernel keeps these flags of an action, and no others (UAPI_SA_FLAGS). */
+#define KEPT_FLAGS                                                                     \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | \
+     SA_RESETHAND | SA_RESTORER_FLAG | 0x800ul /* SA_EXPOSE_TAGBITS */)
+#ifndef SYS_SECCOMP /* si_code, asm-generic/siginfo.h */
+#    define SYS_SECCOMP 1
+#endif
+#ifndef CLONE_CLEAR_SIGHAND /* linux/sched.h since 5.5 */
+#    define CLONE_CLEAR_SIGHAND 0x100000000ull
+#endif
+
 static struct {
     _Atomic uint64_t reserved;               /* the signals, as a mask */
     struct sta__lock lock;                   /* protects `actions` */
     struct action actions[SIGNAL_COUNT + 1]; /* the application's, for reserved signals */
+    struct action ours[SIGNAL_COUNT + 1];    /* what is installed for them */
     /* For the others: which reserved signals the application has in its sa_mask. */
     _Atomic uint64_t masked[SIGNAL_COUNT + 1];
 } state;
 
-/* Which reserved signals the application believes blocked on this thread. */
+/* Which reserved signals the application believes blocked on this thread, */
 static STA__THREAD_LOCAL uint64_t app_blocked;
+/* and one that came meanwhile, for when it no longer does. The kernel, too, keeps only one of each.
+ */
+static STA__THREAD_LOCAL siginfo_t deferred; /* si_signo 0: none */
+
+/* A process that shares memory with its parent, but not the actions: a vfork child mostly. What it
+ * changes before it execs must not reach the parent. One reserved signal is all there is so far. */
+static STA__THREAD_LOCAL bool has_own_action;
+static STA__THREAD_LOCAL struct action own_action;
 
 static uint64_t bit(int signal)
 {
@@ -52,6 +74,35 @@ static int set_action(int signal, const struct action *action, struct action *ol
 static void set_mask(int how, uint64_t mask)
 {
     STA__RAW4(SYS_rt_sigprocmask, how, &mask, 0, sizeof(mask));
+}
+
+static void copy(void *to, const void *from, size_t size)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+static uint64_t *mask_of(ucontext_t *context)
+{
+    return (uint64_t *)&context->uc_sigmask;
+}
+
+static int send_self(siginfo_t *info)
+{
+    return (int)STA__RAW4(SYS_rt_tgsigqueueinfo, STA__RAW0(SYS_getpid), STA__RAW0(SYS_gettid),
+                          info->si_signo, info);
+}
+
+/* Sends the deferred signal again if the application does not block it any more; true if so. */
+static bool send_deferred(void)
+{
+    if (!deferred.si_signo || (app_blocked & bit(deferred.si_signo)) || sta__entry_borrows)
+        return false;
+    siginfo_t info;
+
+    copy(&info, &deferred, sizeof(info));
+    deferred.si_signo = 0;
+    send_self(&info);
+    return true;
 }
 
 /* In the gate, so that returning from a reserved signal's handler is not intercepted. */
@@ -74,7 +125,8 @@ static void strip_actions(uint64_t added)
     for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
         struct action action;
 
-        if (set_action(signal, NULL, &action) < 0 || !(action.mask & added))
+        if ((reserved() & bit(signal)) || set_action(signal, NULL, &action) < 0 ||
+            !(action.mask & added))
             continue;
         atomic_fetch_or_explicit(&state.masked[signal], action.mask & added, memory_order_relaxed);
         action.mask &= ~added;
@@ -99,24 +151,26 @@ static void unstrip_actions(uint64_t removed)
 
 int sta__signals_reserve(int signal, sta__signal_handler handler)
 {
-    const struct action ours = {
-        .handler = (uintptr_t)handler,
-        .flags = SA_SIGINFO | SA_RESTART | SA_RESTORER_FLAG,
-        .restorer = (uintptr_t)sta__signals_restorer,
-        .mask = UINT64_MAX,
-    };
+    struct action *ours = &state.ours[signal];
     int err;
 
     if (reserved() & bit(signal)) /* still, since the last time */
         return 0;
-    err = set_action(signal, &ours, &state.actions[signal]);
+    ours->handler = (uintptr_t)handler;
+    ours->flags = SA_SIGINFO | SA_RESTART | SA_RESTORER_FLAG;
+    ours->restorer = (uintptr_t)sta__signals_restorer;
+    ours->mask = UINT64_MAX;
+    err = set_action(signal, ours, &state.actions[signal]);
     if (err < 0)
         return err;
-    strip_actions(bit(signal));
-    set_action(signal, &ours, NULL); /* its own mask was stripped too */
-    atomic_store_explicit(&state.masked[signal], 0, memory_order_relaxed);
     atomic_fetch_or_explicit(&state.reserved, bit(signal), memory_order_release);
+    sta__signals_strip();
     return 0;
+}
+
+void sta__signals_strip(void)
+{
+    strip_actions(reserved());
 }
 
 void sta__signals_release(int signal)
@@ -130,8 +184,66 @@ void sta__signals_unblock(void)
 {
     uint64_t ours = reserved(), old = 0;
 
-    STA__RAW4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, &old, sizeof(old));
-    app_blocked |= old & ours;
+    /* First: one that is pending arrives at once, and is to be deferred. */
+    STA__RAW4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &old, sizeof(old));
+    app_blocked = old & ours;
+    set_mask(SIG_UNBLOCK, ours);
+}
+
+void sta__signals_block_again(ucontext_t *context)
+{
+    uint64_t blocked = app_blocked;
+
+    if (context)
+        *mask_of(context) |= blocked;
+    else if (blocked)
+        set_mask(SIG_BLOCK, blocked);
+    if (sta__entry_borrows)
+        return;
+    app_blocked = 0;
+    send_deferred();
+}
+
+uint64_t sta__signals_app_blocked(void)
+{
+    return app_blocked;
+}
+
+void sta__signals_set_app_blocked(uint64_t blocked)
+{
+    app_blocked = blocked;
+}
+
+/* CLONE_CLEAR_SIGHAND: all handlers are gone, ours too. */
+static void restore_handlers(struct action *app)
+{
+    if (app->handler != (uintptr_t)SIG_IGN)
+        app->handler = (uintptr_t)SIG_DFL;
+    for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
+        if (reserved() & bit(signal))
+            set_action(signal, &state.ours[signal], NULL);
+    }
+}
+
+void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
+{
+    bool shares_memory = clone_flags & CLONE_VM;
+
+    app_blocked = blocked;
+    if (!sta__entry_borrows)
+        deferred.si_signo = 0;
+    if (shares_memory && !(clone_flags & CLONE_SIGHAND) && !has_own_action) {
+        own_action = state.actions[SIGSYS];
+        has_own_action = true;
+    }
+    if (clone_flags & CLONE_CLEAR_SIGHAND)
+        restore_handlers(has_own_action ? &own_action : &state.actions[SIGSYS]);
+}
+
+void sta__signals_given_back(uint64_t blocked)
+{
+    app_blocked = blocked;
+    has_own_action = sta__entry_borrows;
 }
 
 static void die_of(int signal)
@@ -143,35 +255,81 @@ static void die_of(int signal)
     set_mask(SIG_UNBLOCK, bit(signal));
 }
 
-void sta__signals_chain(int signal, siginfo_t *info, void *context)
+/* Reads and writes the application's action for a reserved signal. */
+static void change_action(int signal, const struct action *new, struct action *old)
 {
-    const ucontext_t *interrupted = context;
     struct sta__lock_state saved;
-    struct action action;
-    uint64_t mask;
 
-    sta__lock(&state.lock, &saved);
-    action = state.actions[signal];
-    if (action.flags & SA_RESETHAND)
-        state.actions[signal].handler = (uintptr_t)SIG_DFL;
-    sta__unlock(&state.lock, &saved);
-
-    if (action.handler == (uintptr_t)SIG_IGN)
-        return;
-    if (action.handler == (uintptr_t)SIG_DFL) {
-        die_of(signal);
+    if (has_own_action) {
+        *old = own_action;
+        if (new)
+            own_action = *new;
         return;
     }
-    /* The handler's calls are intercepted, so reserved signals must not stay blocked. */
-    mask = *(const uint64_t *)&interrupted->uc_sigmask | action.mask;
-    if (!(action.flags & SA_NODEFER))
+    sta__lock(&state.lock, &saved);
+    *old = state.actions[signal];
+    if (new)
+        state.actions[signal] = *new;
+    sta__unlock(&state.lock, &saved);
+}
+
+/* The action to take for a signal that has arrived. */
+static struct action take_action(int signal)
+{
+    struct action action, after;
+
+    change_action(signal, NULL, &action);
+    if (action.flags & SA_RESETHAND && action.handler > (uintptr_t)SIG_IGN) {
+        after = action;
+        after.handler = (uintptr_t)SIG_DFL;
+        change_action(signal, &after, &action);
+    }
+    return action;
+}
+
+/* Runs the application's handler. It sees the interrupted mask as it believes it to be, and what it
+ * makes of it there holds when it returns. */
+static void run_handler(const struct action *action, int signal, siginfo_t *info,
+                        ucontext_t *context)
+{
+    uint64_t mask = action->mask;
+
+    if (!(action->flags & SA_NODEFER))
         mask |= bit(signal);
+    *mask_of(context) |= app_blocked;
+    mask |= *mask_of(context);
+    app_blocked = mask & reserved();
+    /* The handler's calls are intercepted, so reserved signals must not stay blocked. */
     set_mask(SIG_SETMASK, mask & ~reserved());
-    if (action.flags & SA_SIGINFO)
-        ((void (*)(int, siginfo_t *, void *))action.handler)(signal, info, context);
+    if (action->flags & SA_SIGINFO)
+        ((void (*)(int, siginfo_t *, void *))action->handler)(signal, info, context);
     else
-        ((void (*)(int))action.handler)(signal);
+        ((void (*)(int))action->handler)(signal);
     set_mask(SIG_SETMASK, UINT64_MAX);
+    app_blocked = *mask_of(context) & reserved();
+    *mask_of(context) &= ~reserved();
+    send_deferred();
+}
+
+void sta__signals_chain(int signal, siginfo_t *info, void *context)
+{
+    /* The kernel's own cannot wait: the instruction has failed. */
+    bool is_forced = info->si_code == SYS_SECCOMP;
+    bool is_blocked = app_blocked & bit(signal);
+    struct action action;
+
+    if (is_blocked && !is_forced) {
+        if (!deferred.si_signo && !sta__entry_borrows)
+            copy(&deferred, info, sizeof(deferred));
+        return;
+    }
+    action = take_action(signal);
+    if (action.handler == (uintptr_t)SIG_IGN && !is_forced)
+        return;
+    if (action.handler <= (uintptr_t)SIG_IGN || is_blocked)
+        die_of(signal);
+    else
+        run_handler(&action, signal, info, context);
 }
 
 /* rt_sigaction(signal, action, old, size) */
@@ -181,17 +339,14 @@ static int64_t call_sigaction(const unsigned long *args)
     const void *new_at = (const void *)args[1];
     void *old_at = (void *)args[2];
     struct action new = {0}, old;
-    struct sta__lock_state saved;
     int64_t err = 0;
 
     if (new_at && !sta__memory_read(&new, new_at, sizeof(new)))
         return -EFAULT;
     if (reserved() & bit(signal)) {
-        sta__lock(&state.lock, &saved);
-        old = state.actions[signal];
-        if (new_at)
-            state.actions[signal] = new;
-        sta__unlock(&state.lock, &saved);
+        new.flags &= KEPT_FLAGS;
+        new.mask &= ~(bit(SIGKILL) | bit(SIGSTOP));
+        change_action(signal, new_at ? &new : NULL, &old);
     } else {
         uint64_t masked = atomic_load_explicit(&state.masked[signal], memory_order_relaxed);
         struct action stripped = new;
@@ -200,7 +355,7 @@ static int64_t call_sigaction(const unsigned long *args)
         err = set_action(signal, new_at ? &stripped : NULL, &old);
         if (err < 0)
             return err;
-        if (new_at)
+        if (new_at && !has_own_action)
             atomic_store_explicit(&state.masked[signal], new.mask &reserved(),
                                   memory_order_relaxed);
         old.mask |= masked;
@@ -228,6 +383,7 @@ static int64_t call_sigprocmask(const unsigned long *args)
                       : (int)args[0] == SIG_UNBLOCK ? before & ~set
                                                     : set;
     }
+    send_deferred();
     old |= before;
     return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
 }
@@ -238,42 +394,137 @@ static bool is_mask(unsigned long pointer, unsigned long size)
     return pointer != 0 && size == sizeof(uint64_t);
 }
 
-/* A call that blocks with another mask in force, a pointer to which is its argument number `index`.
+/* rt_sigpending(set, size) */
+static int64_t call_sigpending(const unsigned long *args)
+{
+    uint64_t pending;
+    int64_t err = STA__RAW2(SYS_rt_sigpending, &pending, sizeof(pending));
+
+    if (err < 0)
+        return err;
+    if (deferred.si_signo)
+        pending |= bit(deferred.si_signo);
+    return sta__memory_write((void *)args[0], &pending, sizeof(pending)) ? 0 : -EFAULT;
+}
+
+/* If the deferred signal is in `set`: hands it out as rt_sigtimedwait does. Else returns `result`.
  */
+static int64_t take_deferred(uint64_t set, void *info_at, int64_t result)
+{
+    int signal = deferred.si_signo;
+
+    if (!signal || !(set & bit(signal)))
+        return result;
+    result = info_at && !sta__memory_write(info_at, &deferred, sizeof(deferred)) ? -EFAULT : signal;
+    deferred.si_signo = 0;
+    return result;
+}
+
+/* rt_sigtimedwait(set, info, timeout, size). A reserved signal that the application waits for comes
+ * to its handler, is deferred there, and ends the wait with EINTR. */
+static int64_t call_sigtimedwait(const unsigned long *args)
+{
+    uint64_t set, stripped;
+    int64_t result;
+
+    if (!sta__memory_read(&set, (const void *)args[0], sizeof(set)))
+        return -EFAULT;
+    result = take_deferred(set, (void *)args[1], 0);
+    if (result)
+        return result;
+    stripped = set & ~reserved();
+    result = STA__RAW4(SYS_rt_sigtimedwait, &stripped, args[1], args[2], sizeof(stripped));
+    return result == -EINTR ? take_deferred(set, (void *)args[1], result) : result;
+}
+
+/* signalfd4(fd, mask, size, flags): reserved signals do not come that way. */
+static int64_t call_signalfd(const struct sta__call *call)
+{
+    const unsigned long *args = call->enter.args;
+    uint64_t mask;
+
+    if (!sta__memory_read(&mask, (const void *)args[1], sizeof(mask)))
+        return -EFAULT;
+    mask &= ~reserved();
+    return STA__RAW4(call->enter.id, args[0], &mask, args[2], args[3]);
+}
+
+/* Makes a call that waits with another mask in force; `args` has the one without reserved signals.
+ */
+static int64_t call_under_mask(int64_t sys_nr, const uint64_t *args, uint64_t mask)
+{
+    uint64_t before = app_blocked;
+    int64_t result = -EINTR;
+
+    app_blocked = mask & reserved();
+    if (!send_deferred())
+        result = STA__RAW6(sys_nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    app_blocked = before;
+    return result;
+}
+
+/* Such a call with a pointer to the mask as its argument number `index`. */
 static int64_t call_with_mask(const struct sta__call *call, unsigned index)
 {
-    uint64_t args[6], mask;
+    uint64_t args[6], mask, stripped;
 
     for (unsigned i = 0; i < 6; i++)
         args[i] = call->enter.args[i];
     if (!sta__memory_read(&mask, (const void *)args[index], sizeof(mask)))
         return -EFAULT;
-    mask &= ~reserved();
-    args[index] = (uint64_t)&mask;
-    return STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
+    stripped = mask & ~reserved();
+    args[index] = (uint64_t)&stripped;
+    return call_under_mask(call->enter.id, args, mask);
 }
 
 /* The same, where the argument (the sixth) points to a pair of the mask's address and its size. */
 static int64_t call_with_mask_pair(const struct sta__call *call)
 {
-    const unsigned long *args = call->enter.args;
-    uint64_t pair[2], mask;
+    uint64_t args[6], pair[2], mask = app_blocked, stripped;
 
+    for (unsigned i = 0; i < 6; i++)
+        args[i] = call->enter.args[i];
     if (!sta__memory_read(pair, (const void *)args[5], sizeof(pair)))
         return -EFAULT;
     if (is_mask(pair[0], pair[1])) {
         if (!sta__memory_read(&mask, (const void *)pair[0], sizeof(mask)))
             return -EFAULT;
-        mask &= ~reserved();
-        pair[0] = (uint64_t)&mask;
+        stripped = mask & ~reserved();
+        pair[0] = (uint64_t)&stripped;
     }
-    return STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], pair);
+    args[5] = (uint64_t)pair;
+    return call_under_mask(call->enter.id, args, mask);
+}
+
+/* What an application that blocks a reserved signal, or ignores it, hands down to the program that
+ * it becomes. The thread's own calls must not trap meanwhile. */
+static int64_t call_exec(const struct sta__call *call, bool ignored)
+{
+    const struct sta__thread_hooks *hooks =
+        atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
+    const struct action ignore = {.handler = (uintptr_t)SIG_IGN};
+    const unsigned long *args = call->enter.args;
+    /* A thread that traps while the signal is ignored dies. */
+    bool alone = !hooks->pause() || has_own_action;
+    int64_t err;
+
+    set_mask(SIG_BLOCK, app_blocked);
+    if (ignored && alone)
+        set_action(SIGSYS, &ignore, NULL);
+    err = STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
+    if (ignored && alone)
+        set_action(SIGSYS, &state.ours[SIGSYS], NULL);
+    set_mask(SIG_UNBLOCK, app_blocked);
+    hooks->resume();
+    return err;
 }
 
 /* What is not of the form that concerns us (no mask, a wrong size) is left to the kernel. */
 bool sta__signals_call(struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
+    struct action action;
+    bool ignored;
 
     if (!reserved())
         return false;
@@ -287,6 +538,22 @@ bool sta__signals_call(struct sta__call *call)
         if (args[3] != sizeof(uint64_t))
             return false;
         call->ret = call_sigprocmask(args);
+        return true;
+    case SYS_rt_sigpending:
+        if (args[1] != sizeof(uint64_t))
+            return false;
+        call->ret = call_sigpending(args);
+        return true;
+    case SYS_rt_sigtimedwait:
+        if (args[3] != sizeof(uint64_t))
+            return false;
+        call->ret = call_sigtimedwait(args);
+        return true;
+    case SYS_signalfd:
+    case SYS_signalfd4:
+        if (!is_mask(args[1], args[2]))
+            return false;
+        call->ret = call_signalfd(call);
         return true;
     case SYS_rt_sigsuspend:
         if (!is_mask(args[0], args[1]))
@@ -310,6 +577,14 @@ bool sta__signals_call(struct sta__call *call)
             return false;
         call->ret = call_with_mask_pair(call);
         return true;
+    case SYS_execve:
+    case SYS_execveat:
+        change_action(SIGSYS, NULL, &action);
+        ignored = action.handler == (uintptr_t)SIG_IGN;
+        if (!ignored && !app_blocked)
+            return false;
+        call->ret = call_exec(call, ignored);
+        return true;
     default:
         return false;
     }
@@ -317,5 +592,6 @@ bool sta__signals_call(struct sta__call *call)
 
 void sta__signals_returning(ucontext_t *context)
 {
-    *(uint64_t *)&context->uc_sigmask &= ~reserved();
+    app_blocked |= *mask_of(context) & reserved();
+    *mask_of(context) &= ~reserved();
 }

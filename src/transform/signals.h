@@ -13,6 +13,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <ucontext.h>
 
 #include "attach/dispatch.h"
@@ -26,8 +27,25 @@ int sta__signals_reserve(int signal, sta__signal_handler handler);
 /* Gives a signal back: the application's action is installed again. Not on the dispatch path. */
 void sta__signals_release(int signal);
 
-/* Makes sure that the calling thread does not block reserved signals. */
+/* Makes sure that the calling thread does not block reserved signals: they are blocked in the
+ * application's eyes only from now on. */
 void sta__signals_unblock(void);
+
+/* The reverse, in a signal handler with the interrupted context. */
+void sta__signals_block_again(ucontext_t *context);
+
+/* Takes reserved signals out of the sa_masks that were set by threads not yet intercepted. */
+void sta__signals_strip(void);
+
+/* Which reserved signals the application believes blocked on this thread. */
+uint64_t sta__signals_app_blocked(void);
+void sta__signals_set_app_blocked(uint64_t blocked);
+
+/* In the child of a call with these CLONE_* flags, made by a thread with these signals blocked. */
+void sta__signals_began(uint64_t clone_flags, uint64_t blocked);
+
+/* In a thread whose thread-local storage a child had borrowed. */
+void sta__signals_given_back(uint64_t blocked);
 
 /* From a reserved signal's handler: does what the application wants done about this one. */
 void sta__signals_chain(int signal, siginfo_t *info, void *context);

@@ -19,15 +19,14 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <ucontext.h>
 
 #include "base/gate.h"
 #include "base/quiesce.h"
 #include "transform/entry.h"
 #include "transform/int80.h"
+#include "transform/notices.h"
 #include "transform/signals.h"
-#include "transform/tasks.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH /* linux/prctl.h since 5.11 */
 #    define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -38,19 +37,14 @@
 #    define SYS_USER_DISPATCH 2
 #endif
 
-/* How long install and remove wait for threads to answer. */
-#define ANSWER_POLL_NS (100 * 1000)
-#define ANSWER_POLLS   10000
-
 static struct {
     _Atomic bool wanted;       /* threads are to be armed; else disarmed */
     _Atomic unsigned armed;    /* threads that are */
     _Atomic unsigned untraced; /* threads that cannot be */
-    _Atomic unsigned told;     /* signals sent to other threads */
-    _Atomic unsigned answered; /* signals that arrived */
 } state;
 
 static STA__THREAD_LOCAL bool armed;
+static STA__THREAD_LOCAL bool ending; /* about to exit, and no longer counted */
 
 static int64_t dispatch_on(void)
 {
@@ -67,9 +61,8 @@ static int64_t arm(void)
 {
     int64_t err;
 
-    if (armed)
+    if (armed || ending || sta__entry_borrows)
         return 0;
-    sta__signals_unblock();
     err = dispatch_on();
     if (err < 0) {
         atomic_fetch_add_explicit(&state.untraced, 1, memory_order_relaxed);
@@ -80,21 +73,30 @@ static int64_t arm(void)
     return 0;
 }
 
-static void disarm(void)
+/* `context`: what was interrupted, if this runs in the signal handler. */
+static void disarm(ucontext_t *context)
 {
-    if (!armed)
-        return;
     dispatch_off();
+    sta__signals_block_again(context);
+    /* A child that borrows the parent's thread-local storage is not counted; nor is a process that
+     * shares memory. */
+    if (!armed || sta__entry_borrows)
+        return;
     armed = false;
     atomic_fetch_sub_explicit(&state.armed, 1, memory_order_release);
 }
 
-static void follow_wanted(void)
+static bool is_wanted(void)
 {
-    if (atomic_load_explicit(&state.wanted, memory_order_acquire))
+    return atomic_load_explicit(&state.wanted, memory_order_acquire);
+}
+
+static void follow_wanted(ucontext_t *context)
+{
+    if (is_wanted())
         arm();
-    else
-        disarm();
+    else if (armed)
+        disarm(context);
 }
 
 /* A thread of ours that waits in a call must not see EINTR because of our signal: the call is begun
@@ -109,29 +111,72 @@ static void begin_call_again(ucontext_t *context)
     }
 }
 
+/* Whether a thread is as a system call instruction outside the gate leaves it: behind the
+ * instruction, rcx its address, r11 the flags. (The entry leaves 0 in r11.) */
+static bool is_behind_call(const greg_t *regs)
+{
+    uintptr_t at = (uintptr_t)regs[REG_RIP];
+
+    if (at != (uintptr_t)regs[REG_RCX] || regs[REG_R11] != regs[REG_EFL] ||
+        (at >= (uintptr_t)__start_sta_gate && at < (uintptr_t)__stop_sta_gate))
+        return false;
+    return ((const unsigned char *)at)[-2] == 0x0f && ((const unsigned char *)at)[-1] == 0x05;
+}
+
+/*
+ * Follows what is wanted in a signal that is no trap.
+ *
+ * It may have taken a trap's place, since the kernel queues no second signal of a number: then the
+ * thread is behind its system call instruction with nothing done, and has to go back to it. A
+ * thread that was not armed has made the call, and r11, which is free there, tells the next signal.
+ */
+static void follow_wanted_unasked(ucontext_t *interrupted)
+{
+    greg_t *regs = interrupted->uc_mcontext.gregs;
+
+    if (is_behind_call(regs)) {
+        if (armed)
+            regs[REG_RIP] -= 2; /* rax holds the number again: the kernel rolled the call back */
+        else
+            regs[REG_R11] = 0;
+    }
+    if (is_wanted() && !armed)
+        sta__signals_set_app_blocked(0); /* or it would not have come */
+    follow_wanted(interrupted);
+}
+
 static void on_sigsys(int signal, siginfo_t *info, void *context)
 {
     ucontext_t *interrupted = context;
     greg_t *regs = interrupted->uc_mcontext.gregs;
+    bool wanted;
 
-    if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &state) {
-        atomic_fetch_add_explicit(&state.answered, 1, memory_order_release);
-        follow_wanted();
-        begin_call_again(interrupted);
-        return;
-    }
     if (info->si_code != SYS_USER_DISPATCH) {
-        sta__signals_chain(signal, info, context);
+        bool is_notice = sta__notice_is(info);
+
+        do
+            follow_wanted_unasked(interrupted);
+        while (!(is_notice ? sta__notice_answer(info) : sta__notice_answer_lost(signal)));
+        if (is_notice)
+            begin_call_again(interrupted);
+        else
+            sta__signals_chain(signal, info, context);
         return;
     }
-    if (!atomic_load_explicit(&state.wanted, memory_order_acquire)) {
-        disarm();
+    do {
+        wanted = is_wanted();
+        if (wanted)
+            arm();
+        else
+            disarm(interrupted);
+    } while (!sta__notice_answer_lost(signal));
+    if (!wanted) {
         regs[REG_RIP] -= 2; /* rax holds the number again: the kernel rolled the call back */
         return;
     }
     if (info->si_arch == AUDIT_ARCH_I386) {
         if (!sta__int80(regs)) {
-            disarm();
+            disarm(interrupted);
             atomic_fetch_add_explicit(&state.untraced, 1, memory_order_relaxed);
             regs[REG_RIP] -= 2;
         }
@@ -141,33 +186,57 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
     regs[REG_RIP] = (greg_t)sta__entry;
 }
 
+/* A notice may come, and find nothing to change, after this has looked what is wanted and before it
+ * has done so: look again. */
 static void on_began(void)
 {
-    follow_wanted();
+    bool wanted;
+
+    do {
+        wanted = is_wanted();
+        if (wanted)
+            arm();
+        else
+            disarm(NULL);
+    } while (wanted != is_wanted());
 }
 
 static void on_forked(void)
 {
     atomic_store_explicit(&state.armed, 0, memory_order_relaxed);
     atomic_store_explicit(&state.untraced, 0, memory_order_relaxed);
-    atomic_store_explicit(&state.told, 0, memory_order_relaxed);
-    atomic_store_explicit(&state.answered, 0, memory_order_relaxed);
-    armed = false;
-    follow_wanted();
+    sta__notices_forked();
+    armed = ending = false;
+    follow_wanted(NULL);
 }
 
 /* `armed` and the counts are the parent's, who will go on with them. */
 static void on_forked_vm(void)
 {
-    if (atomic_load_explicit(&state.wanted, memory_order_acquire))
+    if (is_wanted())
         dispatch_on();
 }
 
 static void on_ends(void)
 {
+    if (sta__entry_borrows)
+        return;
+    ending = true;
     if (armed)
         atomic_fetch_sub_explicit(&state.armed, 1, memory_order_release);
     armed = false;
+}
+
+static bool on_pause(void)
+{
+    dispatch_off();
+    return atomic_load_explicit(&state.armed, memory_order_relaxed) > 1;
+}
+
+static void on_resume(void)
+{
+    if (is_wanted())
+        dispatch_on();
 }
 
 static void on_untraceable(void)
@@ -181,6 +250,8 @@ static const struct sta__thread_hooks hooks = {
     .forked_vm = on_forked_vm,
     .ends = on_ends,
     .untraceable = on_untraceable,
+    .pause = on_pause,
+    .resume = on_resume,
 };
 
 static int probe(const struct sta__log *log)
@@ -193,83 +264,45 @@ static int probe(const struct sta__log *log)
     return (int)err;
 }
 
-static void tell(int tid, void *unused)
-{
-    siginfo_t info = {.si_signo = SIGSYS, .si_code = SI_QUEUE};
-
-    (void)unused;
-    info.si_pid = (int)STA__RAW0(SYS_getpid);
-    info.si_uid = (unsigned)STA__RAW0(SYS_getuid);
-    info.si_value.sival_ptr = &state;
-    /* Before the signal: it may be answered at once. */
-    atomic_fetch_add_explicit(&state.told, 1, memory_order_relaxed);
-    if (STA__RAW4(SYS_rt_tgsigqueueinfo, info.si_pid, tid, SIGSYS, &info) < 0)
-        atomic_fetch_sub_explicit(&state.told, 1, memory_order_relaxed);
-}
-
-static unsigned unanswered(void)
-{
-    return atomic_load_explicit(&state.told, memory_order_relaxed) -
-           atomic_load_explicit(&state.answered, memory_order_acquire);
-}
-
-/* Tells every other thread, also those that are created meanwhile by threads not told yet, and
- * waits for the answers. Returns how many threads did not answer (they block SIGSYS). */
-static unsigned tell_all(const struct sta__log *log)
-{
-    const struct timespec interval = {.tv_nsec = ANSWER_POLL_NS};
-    struct sta__task_set *told = sta__task_set_new();
-    unsigned polls = 0;
-
-    if (!told) {
-        sta__log(log, STA_LOG_WARN, "no memory to tell the other threads: they are left alone");
-        return 0;
-    }
-    while (sta__tasks_visit_new(told, tell, NULL) > 0 ||
-           (unanswered() > 0 && polls < ANSWER_POLLS)) {
-        STA__RAW2(SYS_nanosleep, &interval, 0);
-        polls++;
-        if (unanswered() == sta__tasks_blocking(told, SIGSYS))
-            break;
-    }
-    sta__task_set_free(told);
-    return unanswered();
-}
-
 static int install(const struct sta__log *log)
 {
-    int err = sta__signals_reserve(SIGSYS, on_sigsys);
-    unsigned silent;
+    int err = sta__notices_init();
 
+    if (err == 0)
+        err = sta__signals_reserve(SIGSYS, on_sigsys);
     if (err < 0) {
         sta__log(log, STA_LOG_ERROR, "cannot install a SIGSYS handler: %s", strerror(-err));
         return err;
     }
     atomic_store_explicit(&state.wanted, true, memory_order_release);
     atomic_store_explicit(&sta__thread_hooks, &hooks, memory_order_release);
+    sta__signals_unblock();
     err = (int)arm();
     if (err < 0) {
         sta__log(log, STA_LOG_ERROR, "cannot arm Syscall User Dispatch: %s", strerror(-err));
         atomic_store_explicit(&sta__thread_hooks, NULL, memory_order_release);
         atomic_store_explicit(&state.wanted, false, memory_order_release);
+        sta__signals_block_again(NULL);
         sta__signals_release(SIGSYS);
         return err;
     }
-    silent = tell_all(log);
-    if (silent > 0)
-        sta__log(log, STA_LOG_WARN,
-                 "%u threads block SIGSYS and will be reached when they unblock it", silent);
+    sta__notices_send(SIGSYS, log);
+    /* Until now other threads could still set one that blocks SIGSYS. */
+    sta__signals_strip();
     return 0;
 }
 
 static void remove_(const struct sta__log *log)
 {
-    unsigned left;
+    unsigned left, still_armed;
 
     atomic_store_explicit(&state.wanted, false, memory_order_release);
-    disarm();
-    tell_all(log);
-    left = unanswered() + atomic_load_explicit(&state.armed, memory_order_acquire);
+    if (armed)
+        disarm(NULL);
+    left = sta__notices_send(SIGSYS, log);
+    still_armed = atomic_load_explicit(&state.armed, memory_order_acquire);
+    if (left < still_armed)
+        left = still_armed;
     if (left > 0) {
         /* Their next call, or the signal that waits for them, still needs the handler. */
         sta__log(log, STA_LOG_WARN, "%u threads do not answer: the SIGSYS handler stays for them",
@@ -283,7 +316,8 @@ static void remove_(const struct sta__log *log)
 static void report(struct sta_transform_report *out)
 {
     out->threads = atomic_load_explicit(&state.armed, memory_order_relaxed);
-    out->threads_left = unanswered() + atomic_load_explicit(&state.untraced, memory_order_relaxed);
+    out->threads_left = sta__notices_unanswered(SIGSYS) +
+                        atomic_load_explicit(&state.untraced, memory_order_relaxed);
 }
 
 const struct sta__method sta__method_sud = {

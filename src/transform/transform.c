@@ -147,11 +147,15 @@ int sta_transform_report(struct sta *sta, struct sta_transform_report *out)
 {
     if (!sta || !out || out->size != sizeof(*out))
         return -EINVAL;
-    if (installed_sta() != sta)
+    begin_change();
+    if (installed_sta() != sta) {
+        end_change();
         return -ENOENT;
+    }
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
     out->method = installed.method->id;
     installed.method->report(out);
+    end_change();
     return 0;
 }
