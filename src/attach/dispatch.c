@@ -40,26 +40,35 @@ STA__INLINE const struct sta__list *list_of(struct sta__hooks *hooks, bool is_en
     return load(is_enter ? &hooks->enter : &hooks->exit);
 }
 
+/* What a callback did besides looking on. */
+static STA__NOINLINE void note_outcome(const struct sta__entry *entry, struct frame *frame, int err,
+                                       uint32_t stripe)
+{
+    struct sta__counters *counters = sta__counters_of(entry->counters, stripe);
+
+    if (err < 0)
+        sta__count(&counters->failed, stripe);
+    if (frame->overridden & OVERRIDDEN_NOW) {
+        frame->overridden = OVERRIDDEN_EVER;
+        sta__count(&counters->overrides, stripe);
+    }
+}
+
 /* Calls one callback and notes what it did. */
 STA__INLINE void run_entry(const struct sta__entry *entry, struct frame *frame, void *ctx,
                            size_t ctx_size, uint32_t stripe, unsigned kind)
 {
-    struct sta__counters *counters = sta__counters_of(entry->counters, stripe);
     uint64_t result = 0;
     int err;
 
-    sta__count(&counters->runs, stripe);
+    sta__count(&sta__counters_of(entry->counters, stripe)->runs, stripe);
     if ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))
         err =
             sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
     else
         err = entry->callback(ctx, ctx_size, &result, entry->user_data);
-    if (sta__unlikely(err < 0))
-        sta__count(&counters->failed, stripe);
-    if (sta__unlikely(frame->overridden & OVERRIDDEN_NOW)) {
-        frame->overridden = OVERRIDDEN_EVER;
-        sta__count(&counters->overrides, stripe);
-    }
+    if (sta__unlikely(err < 0 || (frame->overridden & OVERRIDDEN_NOW)))
+        note_outcome(entry, frame, err, stripe);
 }
 
 /* Each callback gets a fresh copy of the context. */
