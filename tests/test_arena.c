@@ -141,8 +141,8 @@ static void reuse_needs_no_more_chunks(void **state)
 
 static void big_blocks_go_back_to_the_system(void **state)
 {
-    static const size_t sizes[] = {STA__ARENA_SMALL + 1, PAGE * 10, PAGE * 10 + 1, CHUNK,
-                                   CHUNK * 9};
+    static const size_t sizes[] = {STA__ARENA_SMALL + 1, STA__ARENA_SMALL + PAGE,
+                                   STA__ARENA_SMALL + PAGE + 1, STA__ARENA_SMALL * 9};
     struct sta__arena *arena = *state;
 
     for (size_t i = 0; i < COUNT(sizes); i++) {

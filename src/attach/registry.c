@@ -14,7 +14,7 @@
 #include "base/options.h"
 
 /* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
-#define RETIRED_SIZE_MAX ((size_t)64 * 1024)
+#define RETIRED_SIZE_MAX ((size_t)1024 * 1024)
 
 #define KNOWN_FLAGS STA_CALLBACK_GENERAL_REGS
 

@@ -14,11 +14,13 @@
 #    define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
+/* What blocks are cut from; a block of half its size or more gets a chunk of its own. */
 #define CHUNK_SIZE ((size_t)256 * 1024)
 #define PAGE_SIZE  ((size_t)4096)
 
 struct sta__arena_chunk {
     struct sta__arena_chunk *next;
+    size_t size;
 } __attribute__((aligned(STA__CACHE_LINE)));
 
 static void *map(size_t size)
@@ -43,21 +45,45 @@ static unsigned size_class(size_t size)
     return class;
 }
 
+static struct sta__arena_chunk *chunk_new(size_t size)
+{
+    struct sta__arena_chunk *chunk = map(size);
+
+    if (chunk)
+        chunk->size = size;
+    return chunk;
+}
+
+/* Behind the newest chunk, which blocks go on being cut from. */
+static void *own_chunk(struct sta__arena *arena, size_t size)
+{
+    struct sta__arena_chunk *chunk = chunk_new(whole_pages(sizeof(*chunk) + size));
+
+    if (!chunk)
+        return NULL;
+    chunk->next = arena->chunks->next;
+    sta__store_barrier();
+    arena->chunks->next = chunk;
+    return chunk + 1;
+}
+
 static void *cut(struct sta__arena *arena, size_t size)
 {
     struct sta__arena_chunk *chunk = arena->chunks;
     char *block;
 
-    if (!chunk || arena->chunk_used + size > CHUNK_SIZE) {
-        chunk = map(CHUNK_SIZE);
+    if (!chunk || (size < CHUNK_SIZE / 2 && arena->chunk_used + size > CHUNK_SIZE)) {
+        chunk = chunk_new(CHUNK_SIZE);
         if (!chunk)
             return NULL;
         chunk->next = arena->chunks;
         arena->chunk_used = CHUNK_SIZE; /* until the new chunk is in place nothing is left in it */
-        __asm__ volatile("" ::: "memory");
+        sta__store_barrier();
         arena->chunks = chunk;
         arena->chunk_used = sizeof(*chunk);
     }
+    if (size >= CHUNK_SIZE / 2)
+        return own_chunk(arena, size);
     block = (char *)chunk + arena->chunk_used;
     arena->chunk_used += size;
     return block;
@@ -92,7 +118,7 @@ void sta__arena_free(struct sta__arena *arena, void *block, size_t size)
     }
     class = size_class(size);
     *(void **)block = arena->free[class];
-    __asm__ volatile("" ::: "memory");
+    sta__store_barrier();
     arena->free[class] = block;
     ASAN_POISON_MEMORY_REGION(block, (size_t)1 << (class + STA__ARENA_MIN_SHIFT));
 }
@@ -103,8 +129,8 @@ void sta__arena_destroy(struct sta__arena *arena)
         struct sta__arena_chunk *chunk = arena->chunks;
 
         arena->chunks = chunk->next;
-        ASAN_UNPOISON_MEMORY_REGION(chunk, CHUNK_SIZE);
-        STA__RAW2(SYS_munmap, chunk, CHUNK_SIZE);
+        ASAN_UNPOISON_MEMORY_REGION(chunk, chunk->size);
+        STA__RAW2(SYS_munmap, chunk, chunk->size);
     }
     *arena = (struct sta__arena){0};
 }

@@ -3,10 +3,10 @@
  * Memory that does not come from malloc: the registry changes inside callbacks too, and the call
  * that a callback runs for may have been made by malloc, with malloc's lock held.
  *
- * Blocks of up to STA__ARENA_SMALL bytes are powers of two, cut from chunks and kept in free lists;
- * larger ones are mappings of their own. Not thread-safe: the owner's lock protects it. Each change
- * takes effect with one store, so an arena copied by fork in the middle of a change is in order (a
- * block may be lost).
+ * Blocks of up to STA__ARENA_SMALL bytes are powers of two and kept in free lists; the smaller of
+ * them are cut from chunks. Larger ones are mappings of their own. Not thread-safe: the owner's
+ * lock protects it. Each change takes effect with one store, so an arena copied by fork in the
+ * middle of a change is in order (a block may be lost).
  */
 #ifndef STA_BASE_ARENA_H
 #define STA_BASE_ARENA_H
@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #define STA__ARENA_MIN_SHIFT 6
-#define STA__ARENA_MAX_SHIFT 15
+#define STA__ARENA_MAX_SHIFT 20
 #define STA__ARENA_SMALL     ((size_t)1 << STA__ARENA_MAX_SHIFT)
 
 struct sta__arena_chunk;

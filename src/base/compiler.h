@@ -26,6 +26,12 @@ STA__INLINE void sta__full_barrier(void)
     __asm__ volatile("mfence" : : : "memory");
 }
 
+/* Keeps the compiler from moving stores over it; the processor keeps stores in order by itself. */
+STA__INLINE void sta__store_barrier(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
 /* The thread pointer: the address of the thread control block, unique among the threads that live
  * (x86-64 psABI, TLS: %fs:0 holds the address of itself). */
 STA__INLINE unsigned long sta__thread_pointer(void)
