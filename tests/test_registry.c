@@ -160,6 +160,28 @@ static void registries_come_and_go_without_a_trace(void **state)
     assert_in_range(virtual_pages(), 0, before + 256);
 }
 
+static void *make_and_free(void *data)
+{
+    pthread_barrier_wait(data);
+    for (int i = 0; i < 20; i++)
+        sta_free(new_registry());
+    return NULL;
+}
+
+static void registries_can_be_made_and_freed_on_several_threads(void **state)
+{
+    pthread_barrier_t begin;
+    pthread_t threads[4];
+
+    (void)state;
+    pthread_barrier_init(&begin, NULL, COUNT(threads));
+    for (size_t i = 0; i < COUNT(threads); i++)
+        threads[i] = start(make_and_free, &begin);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        finish(threads[i]);
+    pthread_barrier_destroy(&begin);
+}
+
 /* Attaching */
 
 static void what_cannot_be_attached_is_refused(void **state)
@@ -362,6 +384,7 @@ static void ten_thousand_attachments_on_one_call(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(registries_can_be_made_and_freed_on_several_threads), /* first of all */
         cmocka_unit_test(options_of_a_registry_are_checked),
         cmocka_unit_test(the_log_hears_why_an_attach_is_refused),
         WITH_REGISTRY(registries_know_nothing_of_each_other),

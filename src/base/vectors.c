@@ -3,6 +3,7 @@
 #include "base/vectors.h"
 
 #include <cpuid.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define XSAVE_LEAF 0x0d
@@ -11,10 +12,10 @@
 #define COMPONENTS        0xe7u
 #define LEGACY_AND_HEADER 576
 
-/* Read by vectors.S. */
-uint32_t sta__vectors_mask; /* 0: only fxsave is there */
-uint32_t sta__vectors_compact;
-uint64_t sta__vectors_size = 512;
+/* Read by vectors.S. Every registry sets them, always to the same values. */
+_Atomic uint32_t sta__vectors_mask; /* 0: only fxsave is there */
+_Atomic uint32_t sta__vectors_compact;
+_Atomic uint64_t sta__vectors_size = 512;
 
 static uint32_t enabled_components(void)
 {
@@ -46,13 +47,15 @@ static uint32_t area_size(uint32_t mask, bool compact)
 void sta__vectors_init(void)
 {
     uint32_t eax, ebx, ecx, edx, mask;
+    bool compact;
 
     __cpuid(1, eax, ebx, ecx, edx);
     if (!(ecx & bit_OSXSAVE))
         return;
     __cpuid_count(XSAVE_LEAF, 1, eax, ebx, ecx, edx);
     mask = enabled_components();
-    sta__vectors_compact = (eax & 2) != 0; /* XSAVEC */
-    sta__vectors_size = area_size(mask, sta__vectors_compact);
-    sta__vectors_mask = mask;
+    compact = (eax & 2) != 0; /* XSAVEC */
+    atomic_store_explicit(&sta__vectors_compact, compact, memory_order_relaxed);
+    atomic_store_explicit(&sta__vectors_size, area_size(mask, compact), memory_order_relaxed);
+    atomic_store_explicit(&sta__vectors_mask, mask, memory_order_release);
 }
