@@ -45,11 +45,19 @@ static struct {
     _Atomic uint64_t masked[SIGNAL_COUNT + 1];
 } state;
 
-/* Which reserved signals the application believes blocked on this thread, */
-static STA__THREAD_LOCAL uint64_t app_blocked;
-/* and one that came meanwhile, for when it no longer does. The kernel, too, keeps only one of each.
+/*
+ * The mask of this thread. While `is_masking`, reserved signals are not blocked, whatever the
+ * application wants; what it wants is here. Else it is as the kernel has it. A method may begin or
+ * end this in a signal handler at any moment, so it is changed with signals blocked.
  */
-static STA__THREAD_LOCAL siginfo_t deferred; /* si_signo 0: none */
+static STA__THREAD_LOCAL bool is_masking;
+static STA__THREAD_LOCAL uint64_t app_blocked;
+/* While the thread waits with another mask in force (sigsuspend, ppoll, ...), that one. */
+static STA__THREAD_LOCAL bool is_waiting;
+static STA__THREAD_LOCAL uint64_t waiting_blocked;
+/* A signal that came while the application blocked it, for when it no longer does. The kernel, too,
+ * keeps only one of each. si_signo 0: none. */
+static STA__THREAD_LOCAL siginfo_t deferred;
 
 /* A process that shares memory with its parent, but not the actions: a vfork child mostly. What it
  * changes before it execs must not reach the parent. One reserved signal is all there is so far. */
@@ -92,10 +100,15 @@ static int send_self(siginfo_t *info)
                           info->si_signo, info);
 }
 
+static bool app_blocks(int signal)
+{
+    return (is_waiting ? waiting_blocked : app_blocked) & bit(signal);
+}
+
 /* Sends the deferred signal again if the application does not block it any more; true if so. */
 static bool send_deferred(void)
 {
-    if (!deferred.si_signo || (app_blocked & bit(deferred.si_signo)) || sta__entry_borrows)
+    if (!deferred.si_signo || app_blocks(deferred.si_signo) || sta__entry_borrows)
         return false;
     siginfo_t info;
 
@@ -180,14 +193,20 @@ void sta__signals_release(int signal)
     unstrip_actions(bit(signal));
 }
 
-void sta__signals_unblock(void)
+void sta__signals_unblock(ucontext_t *context)
 {
-    uint64_t ours = reserved(), old = 0;
+    uint64_t ours = reserved(), all = UINT64_MAX, old = 0;
 
-    /* First: one that is pending arrives at once, and is to be deferred. */
-    STA__RAW4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &old, sizeof(old));
-    app_blocked = old & ours;
-    set_mask(SIG_UNBLOCK, ours);
+    if (context) {
+        app_blocked |= *mask_of(context) & ours;
+        *mask_of(context) &= ~ours;
+        is_masking = true;
+        return;
+    }
+    STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(old));
+    app_blocked |= old & ours;
+    is_masking = true;
+    set_mask(SIG_SETMASK, old & ~ours);
 }
 
 void sta__signals_block_again(ucontext_t *context)
@@ -201,17 +220,13 @@ void sta__signals_block_again(ucontext_t *context)
     if (sta__entry_borrows)
         return;
     app_blocked = 0;
+    is_masking = false;
     send_deferred();
 }
 
 uint64_t sta__signals_app_blocked(void)
 {
     return app_blocked;
-}
-
-void sta__signals_set_app_blocked(uint64_t blocked)
-{
-    app_blocked = blocked;
 }
 
 /* CLONE_CLEAR_SIGHAND: all handlers are gone, ours too. */
@@ -242,7 +257,8 @@ void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
 
 void sta__signals_given_back(uint64_t blocked)
 {
-    app_blocked = blocked;
+    if (is_masking)
+        app_blocked = blocked;
     has_own_action = sta__entry_borrows;
 }
 
@@ -297,6 +313,7 @@ static void run_handler(const struct action *action, int signal, siginfo_t *info
     if (!(action->flags & SA_NODEFER))
         mask |= bit(signal);
     *mask_of(context) |= app_blocked;
+    is_waiting = false;
     mask |= *mask_of(context);
     app_blocked = mask & reserved();
     /* The handler's calls are intercepted, so reserved signals must not stay blocked. */
@@ -306,6 +323,8 @@ static void run_handler(const struct action *action, int signal, siginfo_t *info
     else
         ((void (*)(int))action->handler)(signal);
     set_mask(SIG_SETMASK, UINT64_MAX);
+    if (!is_masking)
+        return;
     app_blocked = *mask_of(context) & reserved();
     *mask_of(context) &= ~reserved();
     send_deferred();
@@ -315,7 +334,7 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context)
 {
     /* The kernel's own cannot wait: the instruction has failed. */
     bool is_forced = info->si_code == SYS_SECCOMP;
-    bool is_blocked = app_blocked & bit(signal);
+    bool is_blocked = app_blocks(signal);
     struct action action;
 
     if (is_blocked && !is_forced) {
@@ -363,28 +382,33 @@ static int64_t call_sigaction(const unsigned long *args)
     return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : err;
 }
 
+static uint64_t changed_mask(int how, uint64_t old, uint64_t set)
+{
+    return how == SIG_BLOCK ? old | set : how == SIG_UNBLOCK ? old & ~set : set;
+}
+
 /* rt_sigprocmask(how, set, old, size) */
 static int64_t call_sigprocmask(const unsigned long *args)
 {
     const void *set_at = (const void *)args[1];
     void *old_at = (void *)args[2];
-    uint64_t set = 0, stripped, old, before = app_blocked;
-    int64_t err;
+    uint64_t set = 0, all = UINT64_MAX, old, new;
+    int how = (int)args[0];
 
     if (set_at && !sta__memory_read(&set, set_at, sizeof(set)))
         return -EFAULT;
-    stripped = set & ~reserved();
-    err = STA__RAW4(SYS_rt_sigprocmask, args[0], set_at ? &stripped : NULL, &old, sizeof(old));
-    if (err < 0)
-        return err;
-    if (set_at) {
-        set &= reserved();
-        app_blocked = (int)args[0] == SIG_BLOCK     ? before | set
-                      : (int)args[0] == SIG_UNBLOCK ? before & ~set
-                                                    : set;
+    if (set_at && how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK)
+        return -EINVAL;
+    STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(old));
+    old |= app_blocked;
+    new = set_at ? changed_mask(how, old, set) : old;
+    if (is_masking) {
+        app_blocked = new &reserved();
+        new &= ~reserved();
     }
+    is_waiting = is_waiting && !set_at;
+    set_mask(SIG_SETMASK, new);
     send_deferred();
-    old |= before;
     return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
 }
 
@@ -453,13 +477,13 @@ static int64_t call_signalfd(const struct sta__call *call)
  */
 static int64_t call_under_mask(int64_t sys_nr, const uint64_t *args, uint64_t mask)
 {
-    uint64_t before = app_blocked;
     int64_t result = -EINTR;
 
-    app_blocked = mask & reserved();
+    waiting_blocked = mask & reserved();
+    is_waiting = true;
     if (!send_deferred())
         result = STA__RAW6(sys_nr, args[0], args[1], args[2], args[3], args[4], args[5]);
-    app_blocked = before;
+    is_waiting = false;
     return result;
 }
 
@@ -592,6 +616,8 @@ bool sta__signals_call(struct sta__call *call)
 
 void sta__signals_returning(ucontext_t *context)
 {
+    if (!is_masking)
+        return;
     app_blocked |= *mask_of(context) & reserved();
     *mask_of(context) &= ~reserved();
 }

@@ -28,10 +28,11 @@ int sta__signals_reserve(int signal, sta__signal_handler handler);
 void sta__signals_release(int signal);
 
 /* Makes sure that the calling thread does not block reserved signals: they are blocked in the
- * application's eyes only from now on. */
-void sta__signals_unblock(void);
+ * application's eyes only from now on. In a signal handler with the interrupted context, else with
+ * NULL. */
+void sta__signals_unblock(ucontext_t *context);
 
-/* The reverse, in a signal handler with the interrupted context. */
+/* The reverse. */
 void sta__signals_block_again(ucontext_t *context);
 
 /* Takes reserved signals out of the sa_masks that were set by threads not yet intercepted. */
@@ -39,7 +40,6 @@ void sta__signals_strip(void);
 
 /* Which reserved signals the application believes blocked on this thread. */
 uint64_t sta__signals_app_blocked(void);
-void sta__signals_set_app_blocked(uint64_t blocked);
 
 /* In the child of a call with these CLONE_* flags, made by a thread with these signals blocked. */
 void sta__signals_began(uint64_t clone_flags, uint64_t blocked);

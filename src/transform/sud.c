@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "base/gate.h"
@@ -37,13 +38,18 @@
 #    define SYS_USER_DISPATCH 2
 #endif
 
+/* How long remove waits for threads that have answered. */
+#define ANSWER_POLL_NS (100 * 1000)
+#define ANSWER_POLLS   10000
+
 static struct {
     _Atomic bool wanted;       /* threads are to be armed; else disarmed */
     _Atomic unsigned armed;    /* threads that are */
     _Atomic unsigned untraced; /* threads that cannot be */
 } state;
 
-static STA__THREAD_LOCAL bool armed;
+/* Atomic, as the handler of a notice may change it at any moment. */
+static STA__THREAD_LOCAL _Atomic bool armed;
 static STA__THREAD_LOCAL bool ending; /* about to exit, and no longer counted */
 
 static int64_t dispatch_on(void)
@@ -57,33 +63,32 @@ static int64_t dispatch_off(void)
     return STA__RAW6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0, 0);
 }
 
-static int64_t arm(void)
+/* `context`: what was interrupted, if this runs in the signal handler. */
+static int64_t arm(ucontext_t *context)
 {
     int64_t err;
 
-    if (armed || ending || sta__entry_borrows)
+    if (ending || sta__entry_borrows || atomic_exchange(&armed, true))
         return 0;
+    sta__signals_unblock(context);
     err = dispatch_on();
     if (err < 0) {
+        armed = false;
         atomic_fetch_add_explicit(&state.untraced, 1, memory_order_relaxed);
         return err;
     }
-    armed = true;
     atomic_fetch_add_explicit(&state.armed, 1, memory_order_release);
     return 0;
 }
 
-/* `context`: what was interrupted, if this runs in the signal handler. */
 static void disarm(ucontext_t *context)
 {
     dispatch_off();
     sta__signals_block_again(context);
     /* A child that borrows the parent's thread-local storage is not counted; nor is a process that
      * shares memory. */
-    if (!armed || sta__entry_borrows)
-        return;
-    armed = false;
-    atomic_fetch_sub_explicit(&state.armed, 1, memory_order_release);
+    if (!sta__entry_borrows && atomic_exchange(&armed, false))
+        atomic_fetch_sub_explicit(&state.armed, 1, memory_order_release);
 }
 
 static bool is_wanted(void)
@@ -94,7 +99,7 @@ static bool is_wanted(void)
 static void follow_wanted(ucontext_t *context)
 {
     if (is_wanted())
-        arm();
+        arm(context);
     else if (armed)
         disarm(context);
 }
@@ -140,8 +145,6 @@ static void follow_wanted_unasked(ucontext_t *interrupted)
         else
             regs[REG_R11] = 0;
     }
-    if (is_wanted() && !armed)
-        sta__signals_set_app_blocked(0); /* or it would not have come */
     follow_wanted(interrupted);
 }
 
@@ -154,6 +157,8 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
     if (info->si_code != SYS_USER_DISPATCH) {
         bool is_notice = sta__notice_is(info);
 
+        if (is_notice)
+            sta__entry_borrows = false; /* children get none: this is the parent, just back */
         do
             follow_wanted_unasked(interrupted);
         while (!(is_notice ? sta__notice_answer(info) : sta__notice_answer_lost(signal)));
@@ -166,7 +171,7 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
     do {
         wanted = is_wanted();
         if (wanted)
-            arm();
+            arm(interrupted);
         else
             disarm(interrupted);
     } while (!sta__notice_answer_lost(signal));
@@ -195,7 +200,7 @@ static void on_began(void)
     do {
         wanted = is_wanted();
         if (wanted)
-            arm();
+            arm(NULL);
         else
             disarm(NULL);
     } while (wanted != is_wanted());
@@ -222,9 +227,8 @@ static void on_ends(void)
     if (sta__entry_borrows)
         return;
     ending = true;
-    if (armed)
+    if (atomic_exchange(&armed, false))
         atomic_fetch_sub_explicit(&state.armed, 1, memory_order_release);
-    armed = false;
 }
 
 static bool on_pause(void)
@@ -276,8 +280,7 @@ static int install(const struct sta__log *log)
     }
     atomic_store_explicit(&state.wanted, true, memory_order_release);
     atomic_store_explicit(&sta__thread_hooks, &hooks, memory_order_release);
-    sta__signals_unblock();
-    err = (int)arm();
+    err = (int)arm(NULL);
     if (err < 0) {
         sta__log(log, STA_LOG_ERROR, "cannot arm Syscall User Dispatch: %s", strerror(-err));
         atomic_store_explicit(&sta__thread_hooks, NULL, memory_order_release);
@@ -292,6 +295,21 @@ static int install(const struct sta__log *log)
     return 0;
 }
 
+/* A thread that answered while it was between looking what is wanted and doing so is armed for a
+ * moment still, see on_began(). Returns how many threads stay so. */
+static unsigned wait_until_disarmed(void)
+{
+    const struct timespec interval = {.tv_nsec = ANSWER_POLL_NS};
+    unsigned count;
+
+    for (unsigned polls = 0;; polls++) {
+        count = atomic_load_explicit(&state.armed, memory_order_acquire);
+        if (count == 0 || polls == ANSWER_POLLS)
+            return count;
+        STA__RAW2(SYS_nanosleep, &interval, 0);
+    }
+}
+
 static void remove_(const struct sta__log *log)
 {
     unsigned left, still_armed;
@@ -300,7 +318,7 @@ static void remove_(const struct sta__log *log)
     if (armed)
         disarm(NULL);
     left = sta__notices_send(SIGSYS, log);
-    still_armed = atomic_load_explicit(&state.armed, memory_order_acquire);
+    still_armed = wait_until_disarmed();
     if (left < still_armed)
         left = still_armed;
     if (left > 0) {
