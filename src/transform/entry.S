@@ -12,10 +12,15 @@
         .cfi_escape 0x10, 16, 3, 0x77, STA__FRAME_RETURN_ADDRESS | 0x80, 0
 .endm
 
-/* Builds a frame below the red zone. In: registers of the call, rcx return address; r11 is used. */
+/* Builds a frame below the red zone. In: registers of the call, rcx return address. Out: r11 is the
+ * stack pointer as it was, and the flags are at PUSHED_FLAGS(%r11): aligning changes them. */
+#define PUSHED_FLAGS (-128 - 8)
 .macro build_frame
         mov     %rsp, %r11
-        lea     -(128 + STA__FRAME_SIZE)(%rsp), %rsp
+        .cfi_def_cfa %r11, 0
+        lea     -128(%rsp), %rsp
+        pushfq
+        lea     -STA__FRAME_SIZE(%rsp), %rsp
         and     $-16, %rsp
         mov     %r11, STA__FRAME_SP(%rsp)
         mov     %rcx, STA__FRAME_RETURN_ADDRESS(%rsp)
@@ -64,8 +69,8 @@ sta__entry:
         .cfi_register %rip, %rcx
         build_frame
         cfi_frame
-        pushfq
-        popq    STA__FRAME_FLAGS(%rsp)  /* the operand's rsp is the one after the pop */
+        mov     PUSHED_FLAGS(%r11), %r11
+        mov     %r11, STA__FRAME_FLAGS(%rsp)
         cld
         cltq                            /* the kernel looks at 32 bits, sign-extended */
         mov     %rax, STA__FRAME_NR(%rsp)

@@ -6,6 +6,7 @@
 
 #include "transform/entry.h"
 
+#define NR32_EXIT         1
 #define NR32_FORK         2
 #define NR32_SIGRETURN    119
 #define NR32_CLONE        120
@@ -50,6 +51,8 @@ __asm__(".pushsection sta_gate, \"ax\", @progbits\n"
 bool sta__int80(greg_t *regs)
 {
     struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
+    const struct sta__thread_hooks *hooks =
+        atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
     struct sta__call call;
 
     call.enter.ent = (struct sta_trace_entry){0};
@@ -71,10 +74,12 @@ bool sta__int80(greg_t *regs)
     default:
         break;
     }
+    if (call.enter.id == NR32_EXIT && hooks)
+        hooks->ends();
     if (!sta || sta__enter(sta, &call, STA__CALL_COMPAT)) {
         call.ret = sta__raw_int80(call.enter.id, call.enter.args);
-        if (call.enter.id == NR32_FORK && call.ret == 0)
-            atomic_load_explicit(&sta__thread_hooks, memory_order_acquire)->forked();
+        if (call.enter.id == NR32_FORK && call.ret == 0 && hooks)
+            hooks->forked();
     }
     if (sta)
         sta__exit(sta, &call, STA__CALL_COMPAT);
