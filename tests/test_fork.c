@@ -5,6 +5,7 @@
  */
 #include "core.h"
 
+#include "attach/registry.h"
 #include "base/gate.h"
 
 #define NR 39
@@ -190,7 +191,7 @@ static void a_child_forked_in_a_callback_is_guarded_until_it_returns(void **stat
 
 /* Forks while other threads attach, detach and dispatch */
 
-enum { FORKS = 60, BUSY = 3 };
+enum { FORKS = 100, BUSY = 3, BUSY_NR = STA_SYSCALL_LIMIT - BUSY };
 
 struct busy {
     struct sta *sta;
@@ -201,7 +202,7 @@ struct busy {
 static void *keep_busy(void *data)
 {
     struct busy *busy = data;
-    int nr = NR + 10 + atomic_fetch_add(&busy->started, 1);
+    int nr = BUSY_NR + atomic_fetch_add(&busy->started, 1);
 
     do {
         int ids[4];
@@ -239,7 +240,7 @@ static void use_busy_registry(struct sta *sta)
         must_equal(dispatch(sta, NR), 100);
         must_equal(atomic_load(&runs), 3);
     }
-    for (int nr = NR + 10; nr < NR + 10 + BUSY; nr++) {
+    for (int nr = BUSY_NR; nr < BUSY_NR + BUSY; nr++) {
         int id = attach_enter(sta, nr, count_run, &runs);
 
         runs = 0;
@@ -254,6 +255,21 @@ static void use_busy_registry(struct sta *sta)
         must(err == 0 || err == -ENOENT);
     }
     sta_free(sta);
+}
+
+/* What a fork leaves behind that comes after a list was published and before `active` followed. */
+static void a_child_completes_a_change_that_was_cut_short(void **state)
+{
+    struct sta *sta = *state;
+    atomic_int runs = 0;
+    uint8_t before = sta->calls[NR].active;
+
+    attach_enter(sta, NR, count_run, &runs);
+    sta->calls[NR].active = before;
+    sta->active_is_stale = true;
+    attach_enter(sta, NR, count_run, &runs);
+    dispatch(sta, NR);
+    assert_int_equal(runs, 2);
 }
 
 static pid_t raw_fork(void)
@@ -307,6 +323,7 @@ int main(void)
         WITH_REGISTRY(threads_of_a_child_can_do_so_too),
         WITH_REGISTRY(fork_has_one_enter_event_and_two_exit_events),
         WITH_REGISTRY(a_child_forked_in_a_callback_is_guarded_until_it_returns),
+        WITH_REGISTRY(a_child_completes_a_change_that_was_cut_short),
         WITH_REGISTRY(a_child_inherits_no_lock_of_its_parents_threads),
         WITH_REGISTRY(a_child_of_the_bare_system_call_neither),
     };

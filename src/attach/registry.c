@@ -90,17 +90,23 @@ void sta__registry_update_active(struct sta *sta)
     atomic_store_explicit(&sta->calls[STA_SYSCALL_LIMIT].active, all, memory_order_release);
 }
 
-/* Puts `list` (NULL: none) in the slot and retires what was there. */
+/* Puts `list` (NULL: none) in the slot and retires what was there. A child that was forked by
+ * another thread in the middle of this derives `active` anew with its own first change. */
 static void publish(struct sta *sta, _Atomic(struct sta__list *) *slot, struct sta__list *list)
 {
     struct sta__list *old = list_in(slot);
 
+    if (!old || !list)
+        sta->active_is_stale = true;
     /* Release: a dispatcher that sees the list sees its entries. */
     atomic_store_explicit(slot, list, memory_order_release);
     if (old)
         retire(sta, &old->retired, list_size(old->count));
-    if (!old || !list)
+    if (sta->active_is_stale) {
         sta__registry_update_active(sta);
+        atomic_signal_fence(memory_order_seq_cst); /* not before all of it is done */
+        sta->active_is_stale = false;
+    }
 }
 
 /*
@@ -293,6 +299,7 @@ static bool find(struct sta *sta, int id, struct place *place)
 static int detach_locked(struct sta *sta, int id)
 {
     struct sta__list *old, *list = NULL;
+    struct sta__attachment *attachment;
     struct place place;
 
     if (!find(sta, id, &place))
@@ -306,8 +313,11 @@ static int detach_locked(struct sta *sta, int id)
         memcpy(list->entries + place.index, old->entries + place.index + 1,
                (list->count - place.index) * sizeof(*old->entries));
     }
-    retire_attachment(sta, old->entries[place.index].attachment);
+    attachment = old->entries[place.index].attachment;
+    /* In this order: were another thread to fork in between, the child must not find retired what
+     * is attached still. */
     publish(sta, place.slot, list);
+    retire_attachment(sta, attachment);
     return 0;
 }
 

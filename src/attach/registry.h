@@ -78,7 +78,8 @@ struct sta {
     struct sta__arena arena;
     struct sta__counters_pool counters;
     struct sta__retired *retired;
-    size_t retired_size; /* bytes */
+    size_t retired_size;  /* bytes */
+    bool active_is_stale; /* the lists have changed, and `active` is yet to follow */
     struct sta__log log;
     void (*before_free)(struct sta *sta); /* set by who depends on this registry; may be NULL */
     struct sta *next_spare;               /* while it is none: see sta_free() */
