@@ -2,7 +2,7 @@
 /*
  * Compares the decoder with objdump, instruction by instruction:
  *
- *     objdump -d -w -z --no-show-raw-insn FILE | decode_elf FILE [MAX_INSTRUCTIONS]
+ *     objdump -d -w -z FILE | decode_elf FILE [MAX_INSTRUCTIONS]
  *
  * FILE is an ELF file or, for `objdump -D -b binary`, anything else. Prints the differences and a
  * line of totals; exits with 1 if there are differences, with 3 if FILE is not an executable or a
@@ -22,7 +22,6 @@
  *     The lengths of the two are added.
  *   - APX, known to newer objdumps and refused by the decoder, is passed over.
  */
-#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -126,6 +125,12 @@ static void open_image(struct image *image, const char *path)
         die(path, strerror(errno));
     close(fd);
     find_sections(image);
+}
+
+static void close_image(struct image *image)
+{
+    free(image->sections);
+    munmap((void *)image->bytes, image->size);
 }
 
 static const struct section *section_at(const struct image *image, uint64_t address)
@@ -238,14 +243,7 @@ static void end_section(struct comparison *comparison)
         compare_line(comparison, comparison->section->address + comparison->section->size);
 }
 
-/* Two hexadecimal digits and a space: objects in the text are listed as bytes. No mnemonic is so.
- */
-static bool is_data(const char *text)
-{
-    return isxdigit((unsigned char)text[0]) && isxdigit((unsigned char)text[1]) && text[2] == ' ';
-}
-
-/* "  401000:\tpush   %rbp" */
+/* "  401000:\t55                   \tpush   %rbp"; objects in the text have only the first tab. */
 static bool parse_line(struct line *line, const char *text)
 {
     char *end;
@@ -253,7 +251,7 @@ static bool parse_line(struct line *line, const char *text)
     line->address = strtoull(text, &end, 16);
     if (end == text || end[0] != ':' || end[1] != '\t')
         return false;
-    line->is_bad = strstr(end, "(bad)") || strstr(end, ".byte") || is_data(end + 2);
+    line->is_bad = !strchr(end + 2, '\t') || strstr(end, "(bad)") || strstr(end, ".byte");
     return true;
 }
 
@@ -368,5 +366,6 @@ int main(int argc, char **argv)
            " not instructions, %" PRIu64 " only prefixes, %" PRIu64 " of APX: %s\n",
            comparison.compared, comparison.differences, comparison.bad, comparison.prefixes,
            comparison.apx, image.path);
+    close_image(&image);
     return comparison.differences ? EXIT_DIFFERENT : EXIT_SUCCESS;
 }
