@@ -6,8 +6,8 @@
  *
  * Method today: Syscall User Dispatch (prctl(2) PR_SET_SYSCALL_USER_DISPATCH, Linux 5.11): the
  * kernel sends SIGSYS for every system call instruction outside the library's own, and the handler
- * leads the thread to the dispatcher. Every call of every armed thread costs a signal (about 2.4
- * us).
+ * leads the thread to the dispatcher. Every call of every armed thread costs a signal (1.5 to
+ * 2.5 us).
  *
  * The application's own use of SIGSYS goes on: its handler gets every SIGSYS that is not ours, what
  * it reads back with sigaction is its own, and masks that block SIGSYS do not block ours.
@@ -47,8 +47,9 @@ struct sta_transform_options {
  * A thread that blocks SIGSYS is reached as soon as it unblocks it.
  *
  * Returns 0, or -errno with a log message: -EBUSY, a transformer is installed in this process
- * already; -ENOTSUP, no method works here (which, and why, is logged); -EINVAL; -ENOMEM. On failure
- * nothing is changed. Not from inside a callback (-EDEADLK).
+ * already; -ENOTSUP, no method works here (which, and why, is logged), or the library was compiled
+ * for ThreadSanitizer, whose runtime makes calls that must not be intercepted; -EINVAL; -ENOMEM. On
+ * failure nothing is changed. Not from inside a callback (-EDEADLK).
  */
 STA_API int sta_transform_install(struct sta *sta, const struct sta_transform_options *options);
 

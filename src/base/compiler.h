@@ -6,6 +6,18 @@
 #define sta__likely(x)   __builtin_expect(!!(x), 1)
 #define sta__unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Whether this is built for ThreadSanitizer. */
+#if defined(__SANITIZE_THREAD__)
+#    define STA__THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+#        define STA__THREAD_SANITIZER 1
+#    endif
+#endif
+#ifndef STA__THREAD_SANITIZER
+#    define STA__THREAD_SANITIZER 0
+#endif
+
 #define STA__INLINE   static inline __attribute__((always_inline))
 #define STA__NOINLINE __attribute__((noinline))
 

@@ -116,6 +116,10 @@ int sta_transform_install(struct sta *sta, const struct sta_transform_options *o
         return -EINVAL;
     if (is_in_callback())
         return -EDEADLK;
+    if (STA__THREAD_SANITIZER) {
+        sta__log(&sta->log, STA_LOG_ERROR, "no interception under ThreadSanitizer");
+        return -ENOTSUP;
+    }
     begin_change();
     err = install(sta, given.method);
     end_change();
