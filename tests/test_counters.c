@@ -127,14 +127,16 @@ static void the_first_threads_own_a_stripe_and_the_others_share_one(void **state
 struct counting {
     _Atomic uint64_t *counter;
     uint32_t stripe;
+    pthread_barrier_t begin;
 };
 
-enum { THREADS = 4, INCREMENTS = 50000 };
+enum { THREADS = 4, INCREMENTS = 1000000 };
 
 static void *count_up(void *data)
 {
-    const struct counting *counting = data;
+    struct counting *counting = data;
 
+    pthread_barrier_wait(&counting->begin);
     for (int i = 0; i < INCREMENTS; i++)
         sta__count(counting->counter, counting->stripe);
     return NULL;
@@ -143,10 +145,11 @@ static void *count_up(void *data)
 static void threads_lose_no_increment_of_the_shared_stripe(void **state)
 {
     _Atomic uint64_t counter = 0;
-    struct counting counting = {&counter, STA__STRIPE_OWNED};
+    struct counting counting = {.counter = &counter, .stripe = STA__STRIPE_OWNED};
     pthread_t threads[THREADS];
 
     (void)state;
+    pthread_barrier_init(&counting.begin, NULL, THREADS);
     for (int i = 0; i < THREADS; i++)
         threads[i] = start(count_up, &counting);
     for (int i = 0; i < THREADS; i++)

@@ -68,7 +68,7 @@ static int misbehave(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
     return turn < 3 ? -(int)turn - 1 : (int)turn;
 }
 
-enum { THREADS = 20, CALLS = 1000 };
+enum { THREADS = 20, CALLS = 5000 };
 
 static struct sta *registry;
 static pthread_barrier_t all_here, all_done;
