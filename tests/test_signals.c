@@ -430,15 +430,15 @@ static int wait_with_mask(int how, const sigset_t *mask)
     case 0:
         return sigsuspend(mask);
     case 1:
-        return (int)syscall(SYS_ppoll, NULL, 0, NULL, mask, 8);
+        return (int)syscall(SYS_ppoll, NULL, 0, NULL, mask, 8L);
     case 2: {
         const void *pair[2] = {mask, (void *)8};
         return (int)syscall(SYS_pselect6, 0, NULL, NULL, NULL, NULL, pair);
     }
     case 3:
-        return (int)syscall(SYS_epoll_pwait, epoll_fd, &events, 1, -1, mask, 8);
+        return (int)syscall(SYS_epoll_pwait, epoll_fd, &events, 1, -1, mask, 8L);
     default:
-        return (int)syscall(SYS_epoll_pwait2, epoll_fd, &events, 1, NULL, mask, 8);
+        return (int)syscall(SYS_epoll_pwait2, epoll_fd, &events, 1, NULL, mask, 8L);
     }
 }
 
