@@ -17,6 +17,7 @@ path_members=(
     lock.c.o     # src/base/lock.c: for the host's own SIGSYS action
     memory.c.o   # src/base/memory.c
     quiesce.c.o  # src/base/quiesce.c
+    signal_calls.c.o # src/transform/signal_calls.c
     signals.c.o  # src/transform/signals.c
     vectors.S.o  # src/base/vectors.S: saves and restores vector state as a whole
     vectors.c.o  # src/base/vectors.c: the sizes that vectors.S reads
