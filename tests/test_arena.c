@@ -193,6 +193,31 @@ static void a_destroyed_arena_is_an_empty_one(void **state)
     }
 }
 
+static void *come_and_go(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 300; i++) {
+        struct sta__arena arena = {0};
+
+        memset(sta__arena_alloc(&arena, 1000), 0xee, 1000);
+        sta__arena_free(&arena, sta__arena_alloc(&arena, CHUNK), CHUNK);
+        sta__arena_destroy(&arena);
+    }
+    return NULL;
+}
+
+/* The system gives one what another gave back. */
+static void arenas_of_several_threads_come_and_go(void **state)
+{
+    pthread_t threads[4];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(threads); i++)
+        threads[i] = start(come_and_go, NULL);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        finish(threads[i]);
+}
+
 static void freeing_nothing_is_allowed(void **state)
 {
     sta__arena_free(*state, NULL, 64);
@@ -217,6 +242,7 @@ int main(void)
         WITH_ARENA(big_blocks_go_back_to_the_system),
         WITH_ARENA(destroying_gives_all_chunks_back),
         WITH_ARENA(a_destroyed_arena_is_an_empty_one),
+        WITH_ARENA(arenas_of_several_threads_come_and_go),
         WITH_ARENA(freeing_nothing_is_allowed),
         WITH_ARENA(no_memory_is_no_block),
     };

@@ -23,6 +23,20 @@ struct sta__arena_chunk {
     size_t size;
 } __attribute__((aligned(STA__CACHE_LINE)));
 
+#if STA__THREAD_SANITIZER
+/* It has to know that memory is not what another thread's registry had at the same address. */
+static void *map(size_t size)
+{
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return address == MAP_FAILED ? NULL : address;
+}
+
+static void unmap(void *address, size_t size)
+{
+    munmap(address, size);
+}
+#else
 static void *map(size_t size)
 {
     int64_t address =
@@ -30,6 +44,12 @@ static void *map(size_t size)
 
     return address < 0 && address > -4096 ? NULL : (void *)address;
 }
+
+static void unmap(void *address, size_t size)
+{
+    STA__RAW2(SYS_munmap, address, size);
+}
+#endif
 
 static size_t whole_pages(size_t size)
 {
@@ -113,7 +133,7 @@ void sta__arena_free(struct sta__arena *arena, void *block, size_t size)
     if (!block)
         return;
     if (size > STA__ARENA_SMALL) {
-        STA__RAW2(SYS_munmap, block, whole_pages(size));
+        unmap(block, whole_pages(size));
         return;
     }
     class = size_class(size);
@@ -130,7 +150,7 @@ void sta__arena_destroy(struct sta__arena *arena)
 
         arena->chunks = chunk->next;
         ASAN_UNPOISON_MEMORY_REGION(chunk, chunk->size);
-        STA__RAW2(SYS_munmap, chunk, chunk->size);
+        unmap(chunk, chunk->size);
     }
     *arena = (struct sta__arena){0};
 }
