@@ -89,6 +89,19 @@ static void sleep_ns(long ns)
     STA__RAW2(SYS_nanosleep, &time, 0);
 }
 
+/* Whether all readers are known to see STA__EPOCH_FENCE where it is set. */
+static _Atomic bool fence_is_seen;
+
+static void wait_until_fence_is_seen(void)
+{
+    if (atomic_load_explicit(&fence_is_seen, memory_order_acquire))
+        return;
+    /* Readers that do not yet see the flag have their stores in a store buffer at most, and no
+     * buffer keeps a store for milliseconds. */
+    sleep_ns(10 * 1000 * 1000);
+    atomic_store_explicit(&fence_is_seen, true, memory_order_release);
+}
+
 /* A full barrier on every thread of the process. Pairs with the signal fence in sta__section_enter:
  * each section entered before shows in `state`, each entered after sees what was published. */
 static void barrier_everywhere(void)
@@ -96,8 +109,10 @@ static void barrier_everywhere(void)
     int64_t err = 0;
 
     sta__full_barrier();
-    if (atomic_load_explicit(&sta__epoch, memory_order_relaxed) & STA__EPOCH_FENCE)
+    if (atomic_load_explicit(&sta__epoch, memory_order_relaxed) & STA__EPOCH_FENCE) {
+        wait_until_fence_is_seen();
         return;
+    }
     err = STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     if (err == -EPERM) { /* a registration does not outlast execve, and need not outlast fork */
         STA__RAW3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
@@ -105,10 +120,9 @@ static void barrier_everywhere(void)
     }
     if (err == 0)
         return;
-    /* Refused from now on, by a seccomp filter say. Readers that do not yet see the flag have their
-     * stores in a store buffer at most, and no buffer keeps a store for milliseconds. */
+    /* Refused from now on, by a seccomp filter say. */
     atomic_fetch_or_explicit(&sta__epoch, STA__EPOCH_FENCE, memory_order_seq_cst);
-    sleep_ns(10 * 1000 * 1000);
+    wait_until_fence_is_seen();
 }
 
 /* Whether the section's frame is still on its thread's stack, which may itself be gone. */
@@ -160,8 +174,11 @@ static bool wait_for(struct sta__reader *reader, struct sta__reader *self)
             over = false;
             break;
         }
-        if (round > SPINS + YIELDS && round % SLEEPS_PER_LOOK == 0 && !frame_is_intact(state))
+        if (round > SPINS + YIELDS && round % SLEEPS_PER_LOOK == 0 && !frame_is_intact(state)) {
+            /* It may have been left in the regular way just now: acquire, as above. */
+            (void)atomic_load_explicit(&reader->state, memory_order_acquire);
             break;
+        }
         back_off(round);
     }
     if (self)
