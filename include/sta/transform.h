@@ -44,7 +44,8 @@ struct sta_transform_options {
  *
  * Threads that exist already are told by a signal (SIGSYS, SA_RESTART); a system call that the
  * kernel does not restart after a signal (poll, nanosleep, epoll_wait, ...) may return EINTR once.
- * A thread that blocks SIGSYS is reached as soon as it unblocks it.
+ * A thread that blocks SIGSYS is reached as soon as it unblocks it; one that waits for it in
+ * sigwait(3) is left alone.
  *
  * Returns 0, or -errno with a log message: -EBUSY, a transformer is installed in this process
  * already; -ENOTSUP, no method works here (which, and why, is logged), or the library was compiled
@@ -65,7 +66,7 @@ struct sta_transform_report {
     size_t size;                      /* sizeof(struct sta_transform_report) */
     enum sta_transform_method method; /* the one in use */
     unsigned threads;                 /* threads intercepted now */
-    unsigned threads_left;            /* threads that exist and are not: they block SIGSYS */
+    unsigned threads_left;            /* threads that exist and are not, for now or for good */
 };
 
 /* Fills *out. Returns 0; -ENOENT, this registry has no transformer installed; -EINVAL. */
