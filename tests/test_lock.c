@@ -206,6 +206,57 @@ static void a_child_of_the_holder_takes_it_over(void **state)
     sta__unlock(&lock, &saved);
 }
 
+static int lock_in_borrowed_memory(void *data)
+{
+    struct holding *holding = data;
+    struct sta__lock_state own;
+    int done;
+
+    sta__lock(&lock, &own);
+    done = holding->done;
+    sta__unlock(&lock, &own);
+    return done == 1 ? 0 : 1;
+}
+
+/* Lets the holder go on when somebody sleeps on the lock, or is through with it already. */
+static void *release_when_contended(void *data)
+{
+    struct holding *holding = data;
+    uint32_t holder = atomic_load(&lock.owner);
+
+    while (atomic_load(&lock.owner) == holder)
+        sched_yield();
+    set_flag(&holding->release);
+    return NULL;
+}
+
+/* Its process id is another, so that none of its parent's threads is in its own process. */
+static void a_vfork_child_waits_for_its_parents_threads(void **state)
+{
+    static char stack[64 * 1024] __attribute__((aligned(16)));
+    struct holding holding = {.done = 0};
+    pthread_t holder, releaser;
+    int status;
+    pid_t child;
+
+    (void)state;
+    if (UNDER_TSAN) {
+        print_message("skipped: ThreadSanitizer does not know processes that share memory\n");
+        skip();
+    }
+    holder = start(hold, &holding);
+    wait_for_flag(&holding.held);
+    releaser = start(release_when_contended, &holding);
+    child = clone(lock_in_borrowed_memory, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+                  &holding);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    finish(releaser);
+    finish(holder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_child_takes_it_over_from_a_thread_it_does_not_have),
         cmocka_unit_test(a_child_takes_a_contended_lock_over),
         cmocka_unit_test(a_child_of_the_holder_takes_it_over),
+        cmocka_unit_test(a_vfork_child_waits_for_its_parents_threads),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

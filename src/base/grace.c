@@ -72,6 +72,7 @@ int sta__readers_init(const struct sta__log *log)
         return (int)address;
     }
     pool = (struct sta__reader_pool *)address;
+    atomic_init(&pool->pid, (int)STA__RAW0(SYS_getpid));
     register_membarrier(log);
     /* Release: who sees the pool runs the barriers that it needs. */
     if (!atomic_compare_exchange_strong_explicit(&sta__readers, &none, pool, memory_order_release,

@@ -37,9 +37,24 @@ static void set_signal_mask(const uint64_t *mask, uint64_t *old)
     STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, mask, old, sizeof(*mask));
 }
 
+/* The process whose threads use this memory: not a vfork child, which must not take its parent's
+ * threads for dead. */
+static int process_id(void)
+{
+    struct sta__reader_pool *pool = atomic_load_explicit(&sta__readers, memory_order_acquire);
+    int pid = pool ? atomic_load_explicit(&pool->pid, memory_order_relaxed) : 0;
+
+    if (pid == 0) {
+        pid = (int)STA__RAW0(SYS_getpid);
+        if (pool)
+            atomic_store_explicit(&pool->pid, pid, memory_order_relaxed);
+    }
+    return pid;
+}
+
 static bool owner_exists(uint32_t tid)
 {
-    return STA__RAW3(SYS_tgkill, STA__RAW0(SYS_getpid), tid, 0) != -ESRCH;
+    return STA__RAW3(SYS_tgkill, process_id(), tid, 0) != -ESRCH;
 }
 
 /* Acquire: what the previous holder did is seen. */

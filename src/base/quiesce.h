@@ -58,6 +58,9 @@ struct sta__reader {
  * again. */
 struct sta__reader_pool {
     _Atomic uint32_t count; /* records ever claimed */
+    /* The process that this memory belongs to; 0 in a forked child until somebody asks. A vfork
+     * child is another process in its parent's memory. */
+    _Atomic int pid;
     struct sta__reader readers[STA__READER_MAX];
 };
 
