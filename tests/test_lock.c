@@ -109,6 +109,7 @@ static void one_thread_holds_it_at_a_time(void **state)
 
 struct holding {
     atomic_bool held, release;
+    uint32_t owner; /* the lock's word while nobody else wants it */
     int done;
 };
 
@@ -222,9 +223,8 @@ static int lock_in_borrowed_memory(void *data)
 static void *release_when_contended(void *data)
 {
     struct holding *holding = data;
-    uint32_t holder = atomic_load(&lock.owner);
 
-    while (atomic_load(&lock.owner) == holder)
+    while (atomic_load(&lock.owner) == holding->owner)
         sched_yield();
     set_flag(&holding->release);
     return NULL;
@@ -246,6 +246,7 @@ static void a_vfork_child_waits_for_its_parents_threads(void **state)
     }
     holder = start(hold, &holding);
     wait_for_flag(&holding.held);
+    holding.owner = atomic_load(&lock.owner);
     releaser = start(release_when_contended, &holding);
     child = clone(lock_in_borrowed_memory, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
                   &holding);
