@@ -17,8 +17,7 @@ static int copy_checked(int sys_nr, const void *own, const void *named, size_t s
     return (size_t)got == size ? 0 : -EFAULT;
 }
 
-/* `rep movsb`: the compiler may not turn this into memcpy. */
-static void copy_unchecked(void *to, const void *from, size_t size)
+void sta__memory_copy(void *to, const void *from, size_t size)
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
@@ -33,7 +32,7 @@ bool sta__memory_read(void *to, const void *from, size_t size)
     int err = sta__memory_read_checked(to, from, size);
 
     if (err != 0 && err != -EFAULT)
-        copy_unchecked(to, from, size);
+        sta__memory_copy(to, from, size);
     return err != -EFAULT;
 }
 
@@ -42,6 +41,6 @@ bool sta__memory_write(void *to, const void *from, size_t size)
     int err = copy_checked(SYS_process_vm_writev, from, to, size);
 
     if (err != 0 && err != -EFAULT)
-        copy_unchecked(to, from, size);
+        sta__memory_copy(to, from, size);
     return err != -EFAULT;
 }

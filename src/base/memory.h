@@ -19,4 +19,7 @@ int sta__memory_read_checked(void *to, const void *from, size_t size);
 bool sta__memory_read(void *to, const void *from, size_t size);
 bool sta__memory_write(void *to, const void *from, size_t size);
 
+/* Copies memory that is known to be there. Not memcpy, which is libc's. */
+void sta__memory_copy(void *to, const void *from, size_t size);
+
 #endif

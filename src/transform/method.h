@@ -13,7 +13,6 @@
 
 struct sta__method {
     enum sta_transform_method id;
-    const char *name;
 
     /* Whether it can work here: 0, or -errno with the reason logged. Changes nothing. */
     int (*probe)(const struct sta__log *log);

@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <stddef.h>
 
+#include "base/memory.h"
 #include "transform/entry.h"
 #include "transform/signals_state.h"
 
@@ -19,11 +20,6 @@
 
 struct sta__signals sta__signals;
 STA__THREAD_LOCAL struct sta__masking sta__masking;
-
-static void copy(void *to, const void *from, size_t size)
-{
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
-}
 
 static uint64_t *mask_of(ucontext_t *context)
 {
@@ -49,7 +45,7 @@ bool sta__signals_send_deferred(void)
         return false;
     siginfo_t info;
 
-    copy(&info, &sta__masking.deferred, sizeof(info));
+    sta__memory_copy(&info, &sta__masking.deferred, sizeof(info));
     sta__masking.deferred.si_signo = 0;
     send_self(&info);
     return true;
@@ -278,7 +274,7 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context)
 
     if (is_blocked && !is_forced) {
         if (!sta__masking.deferred.si_signo && !sta__entry_borrows)
-            copy(&sta__masking.deferred, info, sizeof(sta__masking.deferred));
+            sta__memory_copy(&sta__masking.deferred, info, sizeof(sta__masking.deferred));
         return;
     }
     action = take_action(signal);

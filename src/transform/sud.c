@@ -340,7 +340,6 @@ static void report(struct sta_transform_report *out)
 
 const struct sta__method sta__method_sud = {
     .id = STA_METHOD_SUD,
-    .name = "syscall user dispatch",
     .probe = probe,
     .install = install,
     .remove = remove_,
