@@ -43,7 +43,7 @@ struct sta_options {
 
 /*
  * Creates a registry. `options` may be NULL. Returns 0 and the registry in *out, or -errno:
- * -ENOMEM, -EINVAL (out is NULL, options of an unknown size).
+ * -ENOMEM, -EINVAL (out is NULL, size 0 or too small), -E2BIG (what a later version added is set).
  */
 STA_API int sta_new(struct sta **out, const struct sta_options *options);
 
@@ -90,11 +90,12 @@ struct sta_attach_options {
 /*
  * Attaches a callback. Returns its attach id, >= 1, never used again in this registry; or -errno:
  * -EINVAL (NULL, a number outside 0 .. STA_SYSCALL_LIMIT-1 that is not STA_ALL_SYSCALLS, unknown
- * flags, a size this library does not know), -ENAMETOOLONG, -ENOMEM, -ENOSPC (2^31-1 ids were given
- * out).
+ * flags, size 0 or smaller than the struct's first version), -E2BIG (what a later version added is
+ * set), -ENAMETOOLONG, -ENOMEM, -ENOSPC (2^31-1 ids were given out).
  *
- * The callback may run on other threads before this returns. An exit callback does not run for
- * calls that were entered while nothing at all was attached to them.
+ * Now and then this waits for callbacks that are running, as sta_detach() does: hold no lock that a
+ * callback may want. The callback may run on other threads before this returns. An exit callback
+ * does not run for calls that were entered while nothing at all was attached to them.
  */
 STA_API int sta_attach(struct sta *sta, const struct sta_target *target, sta_callback callback,
                        void *user_data);
