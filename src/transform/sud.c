@@ -22,6 +22,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "attach/registry.h"
 #include "base/gate.h"
 #include "base/quiesce.h"
 #include "transform/entry.h"
@@ -268,10 +269,12 @@ static int probe(const struct sta__log *log)
     return (int)err;
 }
 
-static int install(const struct sta__log *log)
+static int install(struct sta *sta, unsigned flags)
 {
+    const struct sta__log *log = &sta->log;
     int err = sta__notices_init();
 
+    (void)flags;
     if (err == 0)
         err = sta__signals_reserve(SIGSYS, on_sigsys);
     if (err < 0) {

@@ -16,6 +16,8 @@
 #include "transform/entry.h"
 #include "transform/method.h"
 
+#define KNOWN_FLAGS (STA_TRANSFORM_EXHAUSTIVE | STA_TRANSFORM_PRIVATE_STACK)
+
 /* Best first. */
 static const struct sta__method *const methods[] = {&sta__method_sud};
 
@@ -59,16 +61,16 @@ static bool is_in_callback(void)
     return sta__section_current(__builtin_frame_address(0)) != NULL;
 }
 
-static int install_first(const struct sta__log *log, enum sta_transform_method wanted)
+static int install_first(struct sta *sta, const struct sta_transform_options *options)
 {
     int err = -ENOTSUP;
 
     for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
-        if (wanted != STA_METHOD_AUTO && methods[i]->id != wanted)
+        if (options->method != STA_METHOD_AUTO && methods[i]->id != options->method)
             continue;
-        if (methods[i]->probe(log) < 0)
+        if (methods[i]->probe(&sta->log) < 0)
             continue;
-        err = methods[i]->install(log);
+        err = methods[i]->install(sta, options->flags);
         if (err == 0) {
             installed.method = methods[i];
             return 0;
@@ -82,7 +84,7 @@ static void remove_before_free(struct sta *sta)
     sta_transform_remove(sta);
 }
 
-static int install(struct sta *sta, enum sta_transform_method wanted)
+static int install(struct sta *sta, const struct sta_transform_options *options)
 {
     int err;
 
@@ -92,7 +94,7 @@ static int install(struct sta *sta, enum sta_transform_method wanted)
     }
     /* Release: whoever sees the registry sees it made. */
     atomic_store_explicit(&sta__active, sta, memory_order_release);
-    err = install_first(&sta->log, wanted);
+    err = install_first(sta, options);
     if (err < 0) {
         atomic_store_explicit(&sta__active, NULL, memory_order_release);
         return err;
@@ -112,7 +114,7 @@ int sta_transform_install(struct sta *sta, const struct sta_transform_options *o
     err = options ? sta__options_copy(&given, sizeof(given), sizeof(given), options) : 0;
     if (err < 0)
         return err;
-    if (given.method > STA_METHOD_SUD)
+    if (given.method > STA_METHOD_REWRITE || (given.flags & ~KNOWN_FLAGS))
         return -EINVAL;
     if (is_in_callback())
         return -EDEADLK;
@@ -121,7 +123,7 @@ int sta_transform_install(struct sta *sta, const struct sta_transform_options *o
         return -ENOTSUP;
     }
     begin_change();
-    err = install(sta, given.method);
+    err = install(sta, &given);
     end_change();
     return err;
 }
@@ -147,19 +149,59 @@ int sta_transform_remove(struct sta *sta)
     return 0;
 }
 
+/* Begins a look at what is installed: the caller ends it with end_change(). 0, or -ENOENT. */
+static int begin_look(struct sta *sta)
+{
+    begin_change();
+    if (installed_sta() == sta)
+        return 0;
+    end_change();
+    return -ENOENT;
+}
+
 int sta_transform_report(struct sta *sta, struct sta_transform_report *out)
 {
     if (!sta || !out || out->size != sizeof(*out))
         return -EINVAL;
-    begin_change();
-    if (installed_sta() != sta) {
-        end_change();
+    if (begin_look(sta) < 0)
         return -ENOENT;
-    }
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
     out->method = installed.method->id;
     installed.method->report(out);
     end_change();
     return 0;
+}
+
+int sta_transform_mapping(struct sta *sta, unsigned index, struct sta_transform_mapping *out)
+{
+    int err = -ENOENT;
+
+    if (!sta || !out || out->size != sizeof(*out))
+        return -EINVAL;
+    if (begin_look(sta) < 0)
+        return -ENOENT;
+    memset(out, 0, sizeof(*out));
+    out->size = sizeof(*out);
+    if (installed.method->mapping)
+        err = installed.method->mapping(index, out);
+    end_change();
+    return err;
+}
+
+int sta_transform_site(struct sta *sta, unsigned mapping, unsigned index,
+                       struct sta_transform_site *out)
+{
+    int err = -ENOENT;
+
+    if (!sta || !out || out->size != sizeof(*out))
+        return -EINVAL;
+    if (begin_look(sta) < 0)
+        return -ENOENT;
+    memset(out, 0, sizeof(*out));
+    out->size = sizeof(*out);
+    if (installed.method->site)
+        err = installed.method->site(mapping, index, out);
+    end_change();
+    return err;
 }
