@@ -8,19 +8,16 @@ need ar ld nm objdump
 
 # The members of libsta.a that make up the path.
 path_members=(
-    dispatch.c.o # src/attach/dispatch.c
-    hook.c.o     # src/attach/hook.c
-    entry.S.o    # src/transform/entry.S
-    entry.c.o    # src/transform/entry.c
-    gate.S.o     # src/base/gate.S
-    int80.c.o    # src/transform/int80.c
-    lock.c.o     # src/base/lock.c: for the host's own SIGSYS action
-    memory.c.o   # src/base/memory.c
-    quiesce.c.o  # src/base/quiesce.c
-    signal_calls.c.o # src/transform/signal_calls.c
-    signals.c.o  # src/transform/signals.c
-    vectors.S.o  # src/base/vectors.S: saves and restores vector state as a whole
-    vectors.c.o  # src/base/vectors.c: the sizes that vectors.S reads
+    # attach
+    dispatch.c.o hook.c.o
+    # base
+    gate.S.o lock.c.o memory.c.o quiesce.c.o
+    vectors.S.o vectors.c.o # save and restore vector state as a whole
+    # transform: the entry, and the application's calls that the library makes in its name
+    entry.S.o entry.c.o int80.c.o signal_calls.c.o signals.c.o newcode.c.o
+    # transform: rewriting code that the application maps
+    decode.c.o decode_kind.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
+    text.c.o unwind.c.o
 )
 
 # ld makes these: the bounds of the gate's section, and the table of thread-local offsets.

@@ -221,6 +221,15 @@ static int attach_locked(struct sta *sta, const struct sta_attach_options *optio
     return entry.id;
 }
 
+/* Acquire: pairs with the store in rewrite.c. */
+static void tell_changed(struct sta *sta)
+{
+    void (*changed)(struct sta *) = atomic_load_explicit(&sta->changed, memory_order_acquire);
+
+    if (changed)
+        changed(sta);
+}
+
 int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
 {
     struct sta_attach_options given;
@@ -248,6 +257,8 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
     err = attach_locked(sta, &given);
     crowded = sta->retired_size > RETIRED_SIZE_MAX;
     sta__unlock(&sta->lock, &saved);
+    if (err > 0)
+        tell_changed(sta);
     if (crowded)
         reclaim(sta);
     return err;
@@ -333,6 +344,7 @@ int sta_detach(struct sta *sta, int attach_id)
     sta__unlock(&sta->lock, &saved);
     if (err < 0)
         return err;
+    tell_changed(sta);
     return reclaim(sta) == STA__GRACE_DEADLOCK ? -EINPROGRESS : 0;
 }
 

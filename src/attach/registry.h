@@ -81,8 +81,11 @@ struct sta {
     size_t retired_size;  /* bytes */
     bool active_is_stale; /* the lists have changed, and `active` is yet to follow */
     struct sta__log log;
-    void (*before_free)(struct sta *sta); /* set by who depends on this registry; may be NULL */
-    struct sta *next_spare;               /* while it is none: see sta_free() */
+    /* Set by who depends on this registry; may be NULL. `changed` is called without the lock when
+     * some `active` may have changed, also inside callbacks. */
+    void (*before_free)(struct sta *sta);
+    void (*_Atomic changed)(struct sta *sta);
+    struct sta *next_spare; /* while it is none: see sta_free() */
 
     /* The last one stands for all numbers that can have none of their own: its lists stay empty. */
     struct sta__hooks calls[STA_SYSCALL_LIMIT + 1] __attribute__((aligned(STA__CACHE_LINE)));

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/memory.h"
+#include "transform/newcode.h"
 #include "transform/signals.h"
 
 _Static_assert(offsetof(struct sta__entry_frame, call.enter.id) == STA__FRAME_NR, "entry.S");
@@ -148,7 +149,9 @@ static int choose(struct sta__entry_frame *frame)
     }
     if (read_clone(call, &request))
         return prepare_clone(frame, &request);
-    return sta__signals_call(call) ? STA__ENTRY_DONE : STA__ENTRY_CALL;
+    if (sta__signals_call(call) || sta__newcode_call(call))
+        return STA__ENTRY_DONE;
+    return STA__ENTRY_CALL;
 }
 
 static void exit_event(struct sta__call *call, unsigned kind)

@@ -23,7 +23,7 @@ struct sta__method {
 
     /* Ends it. What cannot be undone at once (a thread that does not answer) is undone when it can
      * be. */
-    void (*remove)(const struct sta__log *log);
+    void (*remove)(struct sta *sta);
 
     void (*report)(struct sta_transform_report *out);
 
@@ -32,6 +32,7 @@ struct sta__method {
     int (*site)(unsigned mapping, unsigned index, struct sta_transform_site *out);
 };
 
+extern const struct sta__method sta__method_rewrite;
 extern const struct sta__method sta__method_sud;
 
 #endif

@@ -313,8 +313,9 @@ static unsigned wait_until_disarmed(void)
     }
 }
 
-static void remove_(const struct sta__log *log)
+static void remove_(struct sta *sta)
 {
+    const struct sta__log *log = &sta->log;
     unsigned left, still_armed;
 
     atomic_store_explicit(&state.wanted, false, memory_order_release);

@@ -19,7 +19,7 @@
 #define KNOWN_FLAGS (STA_TRANSFORM_EXHAUSTIVE | STA_TRANSFORM_PRIVATE_STACK)
 
 /* Best first. */
-static const struct sta__method *const methods[] = {&sta__method_sud};
+static const struct sta__method *const methods[] = {&sta__method_sud, &sta__method_rewrite};
 
 static struct {
     _Atomic int changed_by;    /* thread id of who is installing or removing; 0: nobody */
@@ -140,7 +140,7 @@ int sta_transform_remove(struct sta *sta)
         return -ENOENT;
     }
     atomic_store_explicit(&sta__active, NULL, memory_order_release);
-    installed.method->remove(&sta->log);
+    installed.method->remove(sta);
     atomic_store_explicit(&installed.sta, NULL, memory_order_release);
     sta->before_free = NULL;
     end_change();

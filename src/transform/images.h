@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The executable mappings of ELF files in this process, and the sites in each with all that is
+ * needed to rewrite them and to put them back. Whether a site is rewritten right now is nowhere but
+ * in its bytes.
+ *
+ * All of it belongs to the holder of sta__images_lock. A forked child may take the lock over at any
+ * moment, so each change takes effect with one store. No libc.
+ */
+#ifndef STA_TRANSFORM_IMAGES_H
+#define STA_TRANSFORM_IMAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "transform/site.h"
+#include "transform/stubs.h"
+#include "transform/text.h"
+
+/* A site and the bytes that were there: of the instruction, and of the paddings. */
+struct sta__image_site {
+    struct sta__site site;
+    struct sta__stub stub;
+    uint8_t original[STA__NEAR_JUMP_SIZE];
+    uint8_t landing_original[STA__NEAR_JUMP_SIZE];
+    uint8_t hop_original[STA__SHORT_JUMP_SIZE];
+};
+
+struct sta__image {
+    struct sta__image *next;
+    struct sta__text text; /* the mapping; `path` is the one below */
+    size_t count, capacity;
+    struct sta__image_site *sites; /* by address */
+    char path[STA_MAPPING_PATH_SIZE];
+};
+
+extern STA__HIDDEN struct sta__lock sta__images_lock;
+extern STA__HIDDEN struct sta__image *sta__images; /* NULL: none */
+
+/* Adds all ELF files that are mapped between these addresses and not known yet. 0 or -errno. */
+int sta__images_add_mapped(uintptr_t start, uintptr_t end);
+
+/* Adds what has just been mapped at `start` for executing, from the file `fd` at `offset`: by a
+ * loader that is not done with it. */
+int sta__images_add_file(uintptr_t start, uintptr_t end, int fd, uint64_t offset);
+
+/* Forgets what lies, if only in part, between these addresses: it is about to be unmapped, or
+ * another mapping is there now. */
+void sta__images_drop(uintptr_t start, uintptr_t end);
+
+/* Whether something does. */
+bool sta__images_overlap(uintptr_t start, uintptr_t end);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The application's calls that bring code and take it away: mmap, mprotect, munmap, mremap. What is
+ * mapped for executing from an ELF file is analysed and rewritten before the call returns; what is
+ * unmapped is forgotten before it is gone. On the dispatch path: no libc.
+ */
+#ifndef STA_TRANSFORM_NEWCODE_H
+#define STA_TRANSFORM_NEWCODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "attach/dispatch.h"
+
+/* Whether calls with this number have to be looked at. */
+bool sta__newcode_concerns(int64_t sys_nr);
+
+/* If the call is one that changes code, makes it, sets its result and returns true. */
+bool sta__newcode_call(struct sta__call *call);
+
+/* Begins to look at such calls, or stops. */
+void sta__newcode_watch(bool watch);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* Interception by rewriting the system call instructions; see sync.h and site.h. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "attach/registry.h"
+#include "transform/entry.h"
+#include "transform/images.h"
+#include "transform/method.h"
+#include "transform/moved_on.h"
+#include "transform/newcode.h"
+#include "transform/sync.h"
+
+static void warn(const struct sta__log *log, const char *what, int err)
+{
+    if (err < 0)
+        sta__log(log, STA_LOG_WARN, "%s: %s", what, strerror(-err));
+}
+
+/* What is attached has changed. May run inside a callback. */
+static void on_changed(struct sta *sta)
+{
+    struct sta__lock_state saved;
+    int err = 0;
+
+    sta__lock(&sta__images_lock, &saved);
+    /* Else it is being removed. */
+    if (atomic_load_explicit(&sta->changed, memory_order_acquire))
+        err = sta__sync(sta);
+    sta__unlock(&sta__images_lock, &saved);
+    warn(&sta->log, "some system calls could not be rewritten", err);
+}
+
+static int probe(const struct sta__log *log)
+{
+    (void)log;
+    return 0;
+}
+
+static int install(struct sta *sta, unsigned flags)
+{
+    struct sta__lock_state saved;
+    int err;
+
+    (void)flags;
+    sta__lock(&sta__images_lock, &saved);
+    err = sta__images_add_mapped(0, UINTPTR_MAX);
+    if (err == 0) {
+        sta__newcode_watch(true);
+        err = sta__sync(sta);
+        /* Release: who calls it finds the images. */
+        atomic_store_explicit(&sta->changed, on_changed, memory_order_release);
+    }
+    if (err < 0) {
+        atomic_store_explicit(&sta->changed, NULL, memory_order_release);
+        sta__newcode_watch(false);
+        sta__sync(NULL);
+        sta__sync_paddings();
+        sta__images_drop(0, UINTPTR_MAX);
+    }
+    sta__unlock(&sta__images_lock, &saved);
+    if (err < 0)
+        sta__log(&sta->log, STA_LOG_ERROR, "cannot rewrite the system calls of this process: %s",
+                 strerror(-err));
+    return err;
+}
+
+static void remove_(struct sta *sta)
+{
+    struct sta__lock_state saved;
+    int err;
+
+    atomic_store_explicit(&sta->changed, NULL, memory_order_release);
+    sta__lock(&sta__images_lock, &saved);
+    sta__newcode_watch(false);
+    err = sta__sync(NULL);
+    sta__unlock(&sta__images_lock, &saved);
+    warn(&sta->log, "some system calls could not be restored", err);
+
+    err = sta__wait_until_moved_on();
+    sta__lock(&sta__images_lock, &saved);
+    if (err == 0)
+        err = sta__sync_paddings();
+    sta__images_drop(0, UINTPTR_MAX);
+    sta__unlock(&sta__images_lock, &saved);
+    warn(&sta->log, "paddings between functions are not restored", err);
+}
+
+/* Image number `index` in the order of addresses. */
+static const struct sta__image *image_at(unsigned index)
+{
+    const struct sta__image *found = NULL;
+    uintptr_t above = 0;
+
+    do {
+        found = NULL;
+        for (const struct sta__image *image = sta__images; image; image = image->next) {
+            if (image->text.start >= above && (!found || image->text.start < found->text.start))
+                found = image;
+        }
+        above = found ? found->text.end : 0;
+    } while (found && index-- > 0);
+    return found;
+}
+
+static void report_image(const struct sta__image *image, struct sta_transform_mapping *out)
+{
+    out->start = image->text.start;
+    out->end = image->text.end;
+    memcpy(out->path, image->path, sizeof(out->path));
+    out->sites = (unsigned)image->count;
+    for (size_t i = 0; i < image->count; i++) {
+        out->by_method[image->sites[i].site.method]++;
+        out->by_reason[image->sites[i].site.reason]++;
+        out->rewritten += sta__sync_is_rewritten(&image->sites[i]);
+    }
+}
+
+static int mapping(unsigned index, struct sta_transform_mapping *out)
+{
+    struct sta__lock_state saved;
+    const struct sta__image *image;
+
+    sta__lock(&sta__images_lock, &saved);
+    image = image_at(index);
+    if (image)
+        report_image(image, out);
+    sta__unlock(&sta__images_lock, &saved);
+    return image ? 0 : -ENOENT;
+}
+
+static int site(unsigned mapping_index, unsigned index, struct sta_transform_site *out)
+{
+    struct sta__lock_state saved;
+    const struct sta__image *image;
+    int err = -ENOENT;
+
+    sta__lock(&sta__images_lock, &saved);
+    image = image_at(mapping_index);
+    if (image && index < image->count) {
+        const struct sta__site *found = &image->sites[index].site;
+
+        out->address = found->address;
+        out->sys_nr = found->nr == STA__NR_UNKNOWN ? STA_ALL_SYSCALLS : found->nr;
+        out->method = found->method;
+        out->reason = found->reason;
+        out->rewritten = sta__sync_is_rewritten(&image->sites[index]);
+        err = 0;
+    }
+    sta__unlock(&sta__images_lock, &saved);
+    return err;
+}
+
+static void report(struct sta_transform_report *out)
+{
+    struct sta__lock_state saved;
+
+    sta__lock(&sta__images_lock, &saved);
+    for (const struct sta__image *image = sta__images; image; image = image->next) {
+        struct sta_transform_mapping one = {0};
+
+        report_image(image, &one);
+        out->mappings++;
+        out->sites += one.sites;
+        out->rewritten += one.rewritten;
+        for (int i = 0; i < STA_SITE_METHOD_COUNT; i++)
+            out->by_method[i] += one.by_method[i];
+    }
+    sta__unlock(&sta__images_lock, &saved);
+}
+
+const struct sta__method sta__method_rewrite = {
+    .id = STA_METHOD_REWRITE,
+    .probe = probe,
+    .install = install,
+    .remove = remove_,
+    .report = report,
+    .mapping = mapping,
+    .site = site,
+};

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "transform/stubs.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+#include "base/memory.h"
+#include "base/pages.h"
+#include "transform/entry.h"
+#include "transform/near.h"
+#include "transform/text.h"
+
+_Atomic uint8_t sta__interest[256];
+
+/* Room for one stub: the instructions that were moved, and the longer of the two forms. */
+#define STUB_SIZE_MAX 192
+
+/* At the beginning of the memory that the stubs of a mapping lie in. */
+struct region {
+    const struct region *next;
+    uintptr_t entry, interest; /* what the stubs load, to jump to or to look into */
+    uintptr_t code_start, code_end;
+    size_t size;
+};
+
+/* All that were ever made. */
+static _Atomic(const struct region *) regions;
+
+/* Where code is being written. */
+struct emitter {
+    uint8_t *out;
+    size_t size, used;
+    uintptr_t address; /* at which out[0] will run */
+};
+
+static bool emit(struct emitter *emitter, const void *bytes, size_t size)
+{
+    if (size > emitter->size - emitter->used)
+        return false;
+    sta__memory_copy(emitter->out + emitter->used, bytes, size);
+    emitter->used += size;
+    return true;
+}
+
+/* An instruction that ends in a displacement to `target`. */
+static bool emit_relative(struct emitter *emitter, const void *opcode, size_t size,
+                          uintptr_t target)
+{
+    int64_t distance = (int64_t)(target - (emitter->address + emitter->used + size + 4));
+    int32_t short_distance = (int32_t)distance;
+
+    return short_distance == distance && emit(emitter, opcode, size) &&
+           emit(emitter, &short_distance, sizeof(short_distance));
+}
+
+static bool emit_to_entry(struct emitter *emitter, uintptr_t resume)
+{
+    static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
+    static const uint8_t jump_through[] = {0xff, 0x25};
+
+    return emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
+           emit_relative(emitter, jump_through, sizeof(jump_through),
+                         emitter->address + offsetof(struct region, entry));
+}
+
+/* For a number that is not known: goes native unless somebody is interested. */
+static bool emit_question(struct emitter *emitter, uintptr_t resume)
+{
+    static const uint8_t movzx_al_ecx[] = {0x0f, 0xb6, 0xc8};
+    static const uint8_t mov_r11[] = {0x4c, 0x8b, 0x1d};
+    static const uint8_t look_up[] = {0x41, 0x0f, 0xb6, 0x0c, 0x0b};
+    static const uint8_t jrcxz[] = {0xe3, 13}; /* over the two instructions of emit_to_entry() */
+    static const uint8_t syscall[] = {0x0f, 0x05};
+    static const uint8_t jump[] = {0xe9};
+
+    return emit(emitter, movzx_al_ecx, sizeof(movzx_al_ecx)) &&
+           emit_relative(emitter, mov_r11, sizeof(mov_r11),
+                         emitter->address + offsetof(struct region, interest)) &&
+           emit(emitter, look_up, sizeof(look_up)) && emit(emitter, jrcxz, sizeof(jrcxz)) &&
+           emit_to_entry(emitter, resume) && emit(emitter, syscall, sizeof(syscall)) &&
+           emit_relative(emitter, jump, sizeof(jump), resume);
+}
+
+static bool needs_stub(const struct sta__site *site)
+{
+    return site->method == STA_SITE_MOV || site->method == STA_SITE_SHORT ||
+           site->method == STA_SITE_DETOUR;
+}
+
+static bool emit_moved(struct emitter *emitter, const struct sta__site *site, intptr_t analysed)
+{
+    int moved;
+
+    if (site->patch_at == site->address)
+        return true;
+    moved = sta__relocate(emitter->out + emitter->used, emitter->size - emitter->used,
+                          emitter->address + emitter->used, site->patch_at + analysed,
+                          site->address + analysed, -analysed);
+    if (moved < 0)
+        return false;
+    emitter->used += (size_t)moved;
+    return true;
+}
+
+/* Returns where the stub will run; 0: it could not be made. */
+static uintptr_t emit_stub(struct emitter *emitter, const struct sta__site *site, intptr_t analysed)
+{
+    uintptr_t resume = site->address + 2;
+    size_t before;
+    bool made;
+
+    emitter->used = (emitter->used + 15) & ~(size_t)15;
+    before = emitter->used;
+    made = emit_moved(emitter, site, analysed) &&
+           (site->nr != STA__NR_UNKNOWN ? emit_to_entry(emitter, resume)
+                                        : emit_question(emitter, resume));
+    if (made)
+        return emitter->address + before;
+    emitter->used = before;
+    return 0;
+}
+
+/* Writes the stubs to `draft` as they have to be at `address`. Returns their size. */
+static size_t make_draft(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
+                         uintptr_t address, struct sta__stub *stubs)
+{
+    struct emitter emitter = {draft, size, sizeof(struct region), address};
+    struct region *region = (struct region *)draft;
+
+    region->entry = (uintptr_t)sta__entry;
+    region->interest = (uintptr_t)sta__interest;
+    region->code_start = order->start;
+    region->code_end = order->end;
+    for (size_t i = 0; i < order->count; i++) {
+        const struct sta__site *site = &order->sites[i];
+
+        stubs[i].address = needs_stub(site) ? emit_stub(&emitter, site, order->analysed) : 0;
+    }
+    region->size = emitter.used;
+    return emitter.used;
+}
+
+/* Equal but for the list that they are in. */
+static bool is_same(const struct region *a, const struct region *b)
+{
+    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+
+    if (a->size != b->size)
+        return false;
+    for (size_t i = offsetof(struct region, entry); i < a->size; i++) {
+        if (x[i] != y[i])
+            return false;
+    }
+    return true;
+}
+
+/* Finds stubs that were made for the same code before. */
+static bool use_again(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
+                      struct sta__stub *stubs)
+{
+    /* Acquire: pairs with the store in make_new(). */
+    const struct region *region = atomic_load_explicit(&regions, memory_order_acquire);
+
+    for (; region; region = region->next) {
+        if (region->code_start != order->start || region->code_end != order->end)
+            continue;
+        make_draft(order, draft, size, (uintptr_t)region, stubs);
+        if (is_same((const struct region *)draft, region))
+            return true;
+    }
+    return false;
+}
+
+static int make_new(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
+                    struct sta__stub *stubs)
+{
+    const struct sta__range code = {order->start, order->end};
+    uintptr_t address;
+    int err;
+
+    /* Any address does to find out the size. */
+    size = sta__page_up(make_draft(order, draft, size, order->start, stubs));
+    address = sta__near_alloc(&code, size);
+    if (!address)
+        return -ERANGE;
+    ((struct region *)draft)->next = atomic_load_explicit(&regions, memory_order_relaxed);
+    make_draft(order, draft, size, address, stubs);
+    err = sta__text_fill(address, draft, size);
+    if (err < 0) {
+        STA__RAW2(SYS_munmap, address, size);
+        return err;
+    }
+    /* Release: who finds it finds it filled. */
+    atomic_store_explicit(&regions, (const struct region *)address, memory_order_release);
+    return 0;
+}
+
+int sta__stubs_make(const struct sta__stubs_order *order, struct sta__stub *stubs)
+{
+    size_t size = sta__page_up(sizeof(struct region) + order->count * STUB_SIZE_MAX);
+    uint8_t *draft = sta__pages_alloc(size);
+    int err = 0;
+
+    if (!draft)
+        return -ENOMEM;
+    if (!use_again(order, draft, size, stubs))
+        err = make_new(order, draft, size, stubs);
+    sta__pages_free(draft, size);
+    return err;
+}

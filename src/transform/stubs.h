@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stubs: where the rewritten sites of one mapping jump to, within 2 GiB of them.
+ *
+ * One that knows the number does what the moved instructions did and goes to the entry:
+ *
+ *      mov $nr,%eax, or what else was moved
+ *      lea resume(%rip),%rcx
+ *      jmp *entry
+ *
+ * Where the number is not known, it looks whether anybody is interested, in a table by the number's
+ * low byte, without touching the flags:
+ *
+ *      movzbl %al,%ecx
+ *      mov interest,%r11
+ *      movzbl (%r11,%rcx),%ecx
+ *      jrcxz native
+ *      lea resume(%rip),%rcx
+ *      jmp *entry
+ *  native:
+ *      syscall
+ *      jmp resume
+ *
+ * Stubs are never given back: a thread may be in one, asleep in its call, for as long as it likes.
+ * For a mapping that comes again at the same place with the same code they are used again.
+ * No libc. The caller sees to it that there is one change at a time.
+ */
+#ifndef STA_TRANSFORM_STUBS_H
+#define STA_TRANSFORM_STUBS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "transform/site.h"
+
+/* Whether a call with this low byte of its number is to go to the entry. Relaxed: a call that is
+ * made while something is being attached may or may not be seen. */
+extern STA__HIDDEN _Atomic uint8_t sta__interest[256];
+
+/* One site's stub; 0 if it has none. */
+struct sta__stub {
+    uintptr_t address;
+};
+
+/* The sites of one mapping, at their live addresses; `analysed` is what has to be added to a live
+ * address to get to readable memory with the code as it was before any change. */
+struct sta__stubs_order {
+    uintptr_t start, end; /* of the code */
+    const struct sta__site *sites;
+    size_t count;
+    intptr_t analysed;
+};
+
+/* Makes a stub for each site that needs one; `stubs[i]` is that of site i. 0; -ERANGE, there is no
+ * free memory near enough; another -errno. */
+int sta__stubs_make(const struct sta__stubs_order *order, struct sta__stub *stubs);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "transform/sync.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "attach/registry.h"
+#include "base/memory.h"
+#include "base/pages.h"
+#include "transform/newcode.h"
+
+#define OPCODE_NEAR_JUMP  0xe9
+#define OPCODE_SHORT_JUMP 0xeb
+
+/* The changes to one image, as they are collected. */
+struct batch {
+    struct sta__change *changes;
+    size_t count;
+};
+
+static void near_jump(uint8_t *out, uintptr_t from, uintptr_t to)
+{
+    int32_t distance = (int32_t)(to - (from + STA__NEAR_JUMP_SIZE));
+
+    out[0] = OPCODE_NEAR_JUMP;
+    sta__memory_copy(out + 1, &distance, sizeof(distance));
+}
+
+static void short_jump(uint8_t *out, uintptr_t from, uintptr_t to)
+{
+    out[0] = OPCODE_SHORT_JUMP;
+    out[1] = (uint8_t)(to - (from + STA__SHORT_JUMP_SIZE));
+}
+
+/* The bytes of a rewritten site. Returns how many. */
+static uint8_t rewritten(const struct sta__image_site *site, uint8_t *out)
+{
+    const struct sta__site *found = &site->site;
+
+    if (found->method == STA_SITE_SHORT) {
+        short_jump(out, found->patch_at, found->hop ? found->hop : found->landing);
+        return STA__SHORT_JUMP_SIZE;
+    }
+    near_jump(out, found->patch_at, site->stub.address);
+    return STA__NEAR_JUMP_SIZE;
+}
+
+static bool is_rewritable(const struct sta__image_site *site)
+{
+    return site->site.method == STA_SITE_MOV || site->site.method == STA_SITE_SHORT ||
+           site->site.method == STA_SITE_DETOUR;
+}
+
+static bool is_equal(const void *a, const void *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (((const uint8_t *)a)[i] != ((const uint8_t *)b)[i])
+            return false;
+    }
+    return true;
+}
+
+bool sta__sync_is_rewritten(const struct sta__image_site *site)
+{
+    uint8_t bytes[STA__NEAR_JUMP_SIZE];
+
+    return is_rewritable(site) &&
+           is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+}
+
+static bool is_wanted(struct sta *sta, int32_t nr)
+{
+    if (!sta)
+        return false;
+    /* Acquire: as in the dispatcher. */
+    return nr == STA__NR_UNKNOWN || sta__newcode_concerns(nr) ||
+           atomic_load_explicit(&sta__hooks_of(sta, nr)->active, memory_order_acquire) != 0;
+}
+
+/* Adds a change unless nothing is to be changed. */
+static void add(struct batch *batch, uintptr_t at, size_t size, const void *from, const void *to)
+{
+    struct sta__change *change = &batch->changes[batch->count];
+
+    if (is_equal((const void *)at, to, size))
+        return;
+    change->at = at;
+    change->size = (uint8_t)size;
+    sta__memory_copy(change->from, from, size);
+    sta__memory_copy(change->to, to, size);
+    batch->count++;
+}
+
+static void add_site(struct batch *batch, const struct sta__image_site *site, bool wanted)
+{
+    uint8_t bytes[STA__NEAR_JUMP_SIZE];
+    uint8_t size = rewritten(site, bytes);
+
+    if (wanted)
+        add(batch, site->site.patch_at, size, site->original, bytes);
+    else
+        add(batch, site->site.patch_at, size, bytes, site->original);
+}
+
+/* What of a site lies in padding, rewritten or as it was. */
+static void add_padding(struct batch *batch, const struct sta__image_site *site, bool restored)
+{
+    const struct sta__site *found = &site->site;
+    uint8_t landing[STA__NEAR_JUMP_SIZE], hop[STA__SHORT_JUMP_SIZE];
+    const uint8_t *from, *to;
+
+    near_jump(landing, found->landing, site->stub.address);
+    from = restored ? landing : site->landing_original;
+    to = restored ? site->landing_original : landing;
+    add(batch, found->landing, sizeof(landing), from, to);
+    if (!found->hop)
+        return;
+    short_jump(hop, found->hop, found->landing);
+    from = restored ? hop : site->hop_original;
+    to = restored ? site->hop_original : hop;
+    add(batch, found->hop, sizeof(hop), from, to);
+}
+
+/* Nearly sorted already. */
+static void sort(struct batch *batch)
+{
+    struct sta__change moved;
+
+    for (size_t i = 1; i < batch->count; i++) {
+        size_t at = i;
+
+        if (batch->changes[i - 1].at <= batch->changes[i].at)
+            continue;
+        moved = batch->changes[i];
+        for (; at > 0 && batch->changes[at - 1].at > moved.at; at--)
+            batch->changes[at] = batch->changes[at - 1];
+        batch->changes[at] = moved;
+    }
+}
+
+static int apply(const struct sta__image *image, struct batch *batch)
+{
+    int err;
+
+    if (batch->count == 0)
+        return 0;
+    sort(batch);
+    err = sta__text_change(&image->text, batch->changes, batch->count);
+    batch->count = 0;
+    return err;
+}
+
+typedef void (*collect_fn)(struct batch *batch, struct sta *sta,
+                           const struct sta__image_site *site);
+
+static void collect_paddings(struct batch *batch, struct sta *sta,
+                             const struct sta__image_site *site)
+{
+    if (site->site.method == STA_SITE_SHORT && is_wanted(sta, site->site.nr))
+        add_padding(batch, site, false);
+}
+
+static void collect_sites(struct batch *batch, struct sta *sta, const struct sta__image_site *site)
+{
+    add_site(batch, site, is_wanted(sta, site->site.nr));
+}
+
+static void collect_restored_paddings(struct batch *batch, struct sta *sta,
+                                      const struct sta__image_site *site)
+{
+    (void)sta;
+    if (site->site.method == STA_SITE_SHORT)
+        add_padding(batch, site, true);
+}
+
+/* Makes one kind of change to all images. */
+static int for_all(struct sta *sta, collect_fn collect)
+{
+    int first_err = 0;
+
+    for (const struct sta__image *image = sta__images; image; image = image->next) {
+        size_t size = 2 * image->count * sizeof(struct sta__change);
+        struct batch batch = {size ? sta__pages_alloc(size) : NULL, 0};
+        int err;
+
+        if (!batch.changes) {
+            first_err = size && !first_err ? -ENOMEM : first_err;
+            continue;
+        }
+        for (size_t i = 0; i < image->count; i++) {
+            if (is_rewritable(&image->sites[i]))
+                collect(&batch, sta, &image->sites[i]);
+        }
+        err = apply(image, &batch);
+        sta__pages_free(batch.changes, size);
+        if (err < 0 && !first_err)
+            first_err = err;
+    }
+    return first_err;
+}
+
+/* Relaxed: see sta__interest. */
+static void update_interest(struct sta *sta)
+{
+    uint8_t interest[256];
+
+    for (unsigned i = 0; i < 256; i++)
+        interest[i] = sta && sta__hooks_of(sta, -1)->active;
+    for (int nr = 0; sta && nr < STA_SYSCALL_LIMIT; nr++) {
+        if (is_wanted(sta, nr))
+            interest[nr & 0xff] = 1;
+    }
+    for (unsigned i = 0; i < 256; i++)
+        atomic_store_explicit(&sta__interest[i], interest[i], memory_order_relaxed);
+}
+
+int sta__sync(struct sta *sta)
+{
+    int err;
+
+    update_interest(sta);
+    /* Paddings first: a site leads there as soon as it is rewritten. */
+    err = sta ? for_all(sta, collect_paddings) : 0;
+    return err < 0 ? err : for_all(sta, collect_sites);
+}
+
+int sta__sync_paddings(void)
+{
+    return for_all(NULL, collect_restored_paddings);
+}

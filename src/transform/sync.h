@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Brings the code of all images in line with what is attached. The caller holds sta__images_lock.
+ * No libc.
+ */
+#ifndef STA_TRANSFORM_SYNC_H
+#define STA_TRANSFORM_SYNC_H
+
+#include <stdbool.h>
+
+#include "transform/images.h"
+
+struct sta;
+
+/* Rewrites the sites that `sta` wants to see and restores the others; NULL: restores all. 0, or the
+ * first -errno; then some sites are not as they should be. */
+int sta__sync(struct sta *sta);
+
+/* Gives the paddings back, after sta__sync(NULL). A thread may have been just about to execute one:
+ * not before every other thread has moved on. */
+int sta__sync_paddings(void);
+
+/* Whether the site is rewritten right now. */
+bool sta__sync_is_rewritten(const struct sta__image_site *site);
+
+#endif
