@@ -69,6 +69,27 @@
 #    define UNDER_ASAN 0
 #endif
 
+/* Tests run with each method of interception: STA_TEST_METHOD in the environment names it ("sud",
+ * "rewrite"; unset: the one that the library chooses). A test about one method only defines
+ * TEST_METHOD before it includes this. */
+static enum sta_transform_method wanted_method(void)
+{
+#ifdef TEST_METHOD
+    return TEST_METHOD;
+#else
+    const char *name = getenv("STA_TEST_METHOD");
+
+    if (!name || !*name)
+        return STA_METHOD_AUTO;
+    if (strcmp(name, "sud") == 0)
+        return STA_METHOD_SUD;
+    if (strcmp(name, "rewrite") == 0)
+        return STA_METHOD_REWRITE;
+    fprintf(stderr, "STA_TEST_METHOD is '%s': there are sud and rewrite\n", name);
+    exit(1);
+#endif
+}
+
 /* In the victim */
 
 #define CHECK(condition)                                                          \
@@ -183,14 +204,56 @@ UNUSED static struct seen *count_calls(struct sta *sta, int sys_nr)
     return seen;
 }
 
+/* With STA_TRANSFORM_* flags. 0 or -errno. */
+UNUSED static int try_install(struct sta *sta, unsigned flags)
+{
+    const struct sta_transform_options options = {
+        .size = sizeof(options), .method = wanted_method(), .flags = flags};
+
+    return sta_transform_install(sta, &options);
+}
+
 UNUSED static void install(struct sta *sta)
 {
-    CHECK_EQ(sta_transform_install(sta, NULL), 0);
+    CHECK_EQ(try_install(sta, 0), 0);
+}
+
+/* Code in no ELF file, too. */
+UNUSED static void install_exhaustive(struct sta *sta)
+{
+    int err = try_install(sta, STA_TRANSFORM_EXHAUSTIVE);
+
+    if (err == -ENOTSUP)
+        victim_skip("this kernel has no Syscall User Dispatch");
+    CHECK_EQ(err, 0);
 }
 
 UNUSED static void remove_transformer(struct sta *sta)
 {
     CHECK_EQ(sta_transform_remove(sta), 0);
+}
+
+UNUSED static struct sta_transform_report report_of(struct sta *sta)
+{
+    struct sta_transform_report report = {.size = sizeof(report)};
+
+    CHECK_EQ(sta_transform_report(sta, &report), 0);
+    return report;
+}
+
+/* Whether every call is a signal: code in no ELF file is seen, and int 0x80. */
+UNUSED static bool is_by_sud(struct sta *sta)
+{
+    return report_of(sta).method == STA_METHOD_SUD;
+}
+
+/* Syscall User Dispatch is armed thread by thread; rewritten code is every thread's. */
+UNUSED static void check_threads(struct sta *sta, unsigned threads, unsigned left)
+{
+    struct sta_transform_report report = report_of(sta);
+
+    CHECK_EQ(report.threads, is_by_sud(sta) ? threads : 0);
+    CHECK_EQ(report.threads_left, is_by_sud(sta) ? left : 0);
 }
 
 /* A registry that counts calls with this number, installed. */
@@ -260,7 +323,8 @@ static const char *why_unsupported(void)
 {
     if (UNDER_TSAN)
         return "ThreadSanitizer's runtime makes system calls with its own locks held";
-    if (prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 0, 0, 0, 0) < 0)
+    if (wanted_method() == STA_METHOD_SUD &&
+        prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 0, 0, 0, 0) < 0)
         return "this kernel has no Syscall User Dispatch";
     return NULL;
 }

@@ -103,7 +103,6 @@ static void wait_for_thread(_Atomic int *tid)
 
 VICTIM(a_raw_thread_without_tls_runs_native)
 {
-    struct sta_transform_report report = {.size = sizeof(report)};
     struct sta *sta = installed(SYS_clone);
     struct child child = {.exit_nr = SYS_exit};
     _Atomic int tid = 1;
@@ -116,15 +115,12 @@ VICTIM(a_raw_thread_without_tls_runs_native)
     CHECK_EQ(clones->enters, 1);
     CHECK_EQ(clones->exits, 1);
     CHECK_EQ(getppids->enters, 0);
-    CHECK_EQ(sta_transform_report(sta, &report), 0);
-    CHECK_EQ(report.threads, 1);
-    CHECK_EQ(report.threads_left, 1);
+    check_threads(sta, 1, 1);
     remove_transformer(sta);
 }
 
 VICTIM(a_raw_thread_with_tls_is_intercepted)
 {
-    struct sta_transform_report report = {.size = sizeof(report)};
     struct sta *sta = installed(SYS_clone);
     struct child child = {.exit_nr = SYS_exit};
 
@@ -140,8 +136,7 @@ VICTIM(a_raw_thread_with_tls_is_intercepted)
         CHECK_EQ(clones->enters, i);
         CHECK_EQ(clones->exits, 2 * i);
         CHECK_EQ(getppids->enters, 2 * i);
-        CHECK_EQ(sta_transform_report(sta, &report), 0);
-        CHECK_EQ(report.threads, 1);
+        check_threads(sta, 1, 0);
     }
     remove_transformer(sta);
 }
