@@ -9,24 +9,21 @@
  * that of the row it is about, in the same rounds. Each row proves that its work was done: what the
  * library counted is compared with what was asked for.
  */
-#define _GNU_SOURCE /* CPU sets */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sta.h>
 
-#define ROUNDS_MAX   1001
+#include "bench.h"
+
 #define MEASURED_NR  SYS_getppid
 #define CALLBACKS    64 /* at most, at one event */
 #define BATCH_EVENTS 16 /* whose attachments are timed together */
@@ -34,41 +31,9 @@
 /* Rows that others are compared with. */
 enum row_id { OTHER, BARE, ENTER_EXIT, NATIVE, ROW_IDS };
 
-#define STRING_OF(x) #x
-#define STRING(x)    STRING_OF(x)
-#ifdef __clang__
-#    define COMPILER "clang " STRING(__clang_major__) "." STRING(__clang_minor__)
-#else
-#    define COMPILER "gcc " __VERSION__
-#endif
-
-static unsigned rounds = 31;
+static struct bench_options options = {.rounds = 31};
 static bool has_two_cpus;
 static double sample_ns = 1e6;
-
-/* CPU time of this thread: what is measured never sleeps, and others that run meanwhile do not
- * count.
- */
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_dispatch: %s: %s\n", what, why);
-    exit(EXIT_FAILURE);
-}
-
-static int must(int result, const char *what)
-{
-    if (result < 0)
-        die(what, strerror(-result));
-    return result;
-}
 
 /* One line of the table. */
 struct row {
@@ -85,19 +50,10 @@ struct row {
     int ids[CALLBACKS];
     uint64_t done; /* how often its work was done */
     uint64_t n;    /* ... in one sample */
-    double samples[ROUNDS_MAX];
+    double samples[BENCH_ROUNDS_MAX];
 };
 
-/* The callbacks and the call that is dispatched do as little as they can. */
-
-#define GENERAL_REGS __attribute__((noinline, target("general-regs-only")))
-
-GENERAL_REGS static int callback(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
-{
-    (void)ctx, (void)ctx_size, (void)ret, (void)user_data;
-    return 0;
-}
-
+/* The call that is dispatched does as little as it can, as do the callbacks. */
 __attribute__((noinline)) static int64_t dummy(int64_t nr, int64_t a1, int64_t a2, int64_t a3,
                                                int64_t a4, int64_t a5, int64_t a6)
 {
@@ -109,14 +65,7 @@ static volatile sta_syscall_fn bare = dummy;
 
 static int attach(struct sta *sta, int nr, bool is_enter, unsigned flags)
 {
-    struct sta_attach_options options = {
-        .size = sizeof(options),
-        .target = {.sys_nr = nr, .is_enter = is_enter},
-        .callback = callback,
-        .flags = flags,
-    };
-
-    return must(sta_attach_with(sta, &options), "sta_attach_with");
+    return attach_callback(sta, nr, is_enter, empty_callback, NULL, flags);
 }
 
 static struct sta *new_sta(void)
@@ -142,13 +91,8 @@ static void prepare(struct row *row)
 /* Every callback ran as often as the row's work was done. */
 static void prove_runs(const struct row *row)
 {
-    for (int i = 0; i < row->enters + row->exits; i++) {
-        struct sta_attach_info info = {.size = sizeof(info)};
-
-        must(sta_attach_info(row->sta, row->ids[i], &info), "sta_attach_info");
-        if (info.runs != row->done || info.missed || info.failed)
-            die(row->name, "a callback did not run as often as it should");
-    }
+    for (int i = 0; i < row->enters + row->exits; i++)
+        prove_ran(row->sta, row->ids[i], row->done, row->name);
 }
 
 /* Dispatch. */
@@ -156,26 +100,26 @@ static void prove_runs(const struct row *row)
 static double time_bare(uint64_t n)
 {
     sta_syscall_fn fn = bare;
-    double start = now_ns();
+    double start = cpu_ns();
     uint64_t sum = 0;
 
     for (uint64_t i = 0; i < n; i++)
         sum += (uint64_t)fn(MEASURED_NR, (int64_t)i, 2, 3, 4, 5, 6);
     if (sum != n)
         die("a bare call", "the function was not called as often as it should");
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static double time_dispatch(struct sta *sta, uint64_t n)
 {
-    double start = now_ns();
+    double start = cpu_ns();
     uint64_t sum = 0;
 
     for (uint64_t i = 0; i < n; i++)
         sum += (uint64_t)sta_dispatch(sta, MEASURED_NR, (int64_t)i, 2, 3, 4, 5, 6);
     if (sum != n)
         die("sta_dispatch", "the original was not called as often as it should");
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static double run_bare(struct row *row, uint64_t n)
@@ -192,26 +136,6 @@ static double run_dispatch(struct row *row, uint64_t n)
 }
 
 /* The same on two threads at once, each on a CPU of its own. */
-
-static cpu_set_t cpus[2];
-
-static void pin(unsigned which)
-{
-    sched_setaffinity(0, sizeof(cpus[which]), &cpus[which]);
-}
-
-static bool find_cpus(void)
-{
-    cpu_set_t allowed;
-    unsigned found = 0;
-
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-        return false;
-    for (int cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
-        if (CPU_ISSET(cpu, &allowed))
-            CPU_SET(cpu, &cpus[found++]);
-    return found == 2;
-}
 
 struct partner {
     struct sta *sta; /* NULL: bare calls */
@@ -233,7 +157,7 @@ static void *run_partner(void *data)
 {
     struct partner *partner = data;
 
-    pin(1);
+    pin_to(1);
     partner->ns = time_together(partner);
     return NULL;
 }
@@ -271,32 +195,28 @@ static void prepare_present(struct row *row)
 
 static double attach_batch(struct sta *sta)
 {
-    double start = now_ns();
+    double start = cpu_ns();
 
     for (int i = 0; i < BATCH_EVENTS; i++)
         batch_ids[i] = attach(sta, i, true, STA_CALLBACK_GENERAL_REGS);
-    return now_ns() - start;
+    return cpu_ns() - start;
 }
 
 static double detach_batch(struct sta *sta)
 {
-    double start = now_ns();
+    double start = cpu_ns();
 
     for (int i = 0; i < BATCH_EVENTS; i++)
         must(sta_detach(sta, batch_ids[i]), "sta_detach");
-    return now_ns() - start;
+    return cpu_ns() - start;
 }
 
 /* What is attached runs, once for each call. */
 static void prove_attached(struct row *row)
 {
     for (int i = 0; i < BATCH_EVENTS; i++) {
-        struct sta_attach_info info = {.size = sizeof(info)};
-
         sta_dispatch(row->sta, i, 0, 0, 0, 0, 0, 0);
-        must(sta_attach_info(row->sta, batch_ids[i], &info), "sta_attach_info");
-        if (info.runs != 1)
-            die(row->name, "what was attached did not run");
+        prove_ran(row->sta, batch_ids[i], 1, row->name);
     }
 }
 
@@ -347,7 +267,7 @@ static double run_detach(struct row *row, uint64_t n)
 
 static double run_by_name(struct row *row, uint64_t n)
 {
-    double start = now_ns();
+    double start = cpu_ns();
 
     for (uint64_t i = 0; i < n; i++) {
         struct sta_tracepoint found;
@@ -356,7 +276,7 @@ static double run_by_name(struct row *row, uint64_t n)
         if (found.target.sys_nr != SYS_openat)
             die(row->name, "the wrong one was found");
     }
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static double run_by_id(struct row *row, uint64_t n)
@@ -365,13 +285,13 @@ static double run_by_id(struct row *row, uint64_t n)
     double start;
 
     must(sta_tracepoint_by_name("sys_enter_openat", &wanted), row->name);
-    start = now_ns();
+    start = cpu_ns();
     for (uint64_t i = 0; i < n; i++) {
         must(sta_tracepoint_by_id(wanted.id, &found), row->name);
         if (found.target.sys_nr != SYS_openat || !found.target.is_enter)
             die(row->name, "the wrong one was found");
     }
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static int count_one(const struct sta_tracepoint *tracepoint, void *data)
@@ -383,7 +303,7 @@ static int count_one(const struct sta_tracepoint *tracepoint, void *data)
 
 static double run_list(struct row *row, uint64_t n)
 {
-    double start = now_ns();
+    double start = cpu_ns();
 
     for (uint64_t i = 0; i < n; i++) {
         int count = 0;
@@ -391,20 +311,20 @@ static double run_list(struct row *row, uint64_t n)
         if (sta_tracepoint_list(NULL, count_one, &count) != count || count < 600)
             die(row->name, "tracepoints are missing");
     }
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 /* Real calls, native and intercepted. */
 
 static double time_calls(uint64_t n)
 {
-    double start = now_ns();
+    double start = cpu_ns();
     long parent = getppid();
 
     for (uint64_t i = 1; i < n; i++)
         if (syscall(SYS_getppid) != parent)
             die("getppid", "the result is another");
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static double run_native(struct row *row, uint64_t n)
@@ -416,14 +336,11 @@ static double run_native(struct row *row, uint64_t n)
 /* A row without callbacks has no other proof that its calls were intercepted. */
 static void prove_intercepted(struct row *row)
 {
-    struct sta_attach_info info = {.size = sizeof(info)};
     int id = attach(row->sta, SYS_getpgrp, true, 0);
 
     syscall(SYS_getpgrp);
-    must(sta_attach_info(row->sta, id, &info), "sta_attach_info");
+    prove_ran(row->sta, id, 1, row->name);
     must(sta_detach(row->sta, id), "sta_detach");
-    if (info.runs != 1)
-        die(row->name, "calls are not intercepted");
 }
 
 static double run_intercepted(struct row *row, uint64_t n)
@@ -494,17 +411,10 @@ static void measure(void)
     for (struct row *row = rows; row < ROWS_END; row++)
         if (is_measured(row))
             calibrate(row);
-    for (unsigned round = 0; round < rounds; round++)
+    for (unsigned round = 0; round < options.rounds; round++)
         for (struct row *row = rows; row < ROWS_END; row++)
             if (is_measured(row))
                 row->samples[round] = row->run(row, row->n);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 static void print_number(double ns)
@@ -523,10 +433,10 @@ static void print_row(const struct row *row, const double *medians)
         printf("  needs two CPUs\n");
         return;
     }
-    print_number(row->samples[rounds / 2]);
+    print_number(row->samples[options.rounds / 2]);
     print_number(row->samples[0]);
     if (row->ratio_to)
-        printf("  %6.2f %s", row->samples[rounds / 2] / medians[row->ratio_to],
+        printf("  %6.2f %s", row->samples[options.rounds / 2] / medians[row->ratio_to],
                ratio_names[row->ratio_to]);
     printf("\n");
 }
@@ -534,19 +444,14 @@ static void print_row(const struct row *row, const double *medians)
 static void print_table(void)
 {
     double medians[ROW_IDS];
-    struct utsname kernel;
 
-    uname(&kernel);
     for (struct row *row = rows; row < ROWS_END; row++) {
         if (!is_measured(row))
             continue;
         prove_runs(row);
-        qsort(row->samples, rounds, sizeof(double), by_value);
-        medians[row->id] = row->samples[rounds / 2];
+        medians[row->id] = median_of(row->samples, options.rounds);
     }
-    printf("libsta %s, " COMPILER ", Linux %.*s, %ld CPUs; median and min of %u rounds, in ns\n\n",
-           sta_version(), (int)strcspn(kernel.release, "-"), kernel.release,
-           sysconf(_SC_NPROCESSORS_ONLN), rounds);
+    print_machine("median and min", options.rounds);
     printf("%-38s  %10s  %10s   ratio\n", "", "median", "min");
     for (struct row *row = rows; row < ROWS_END; row++)
         print_row(row, medians);
@@ -554,23 +459,11 @@ static void print_table(void)
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0) {
-            rounds = 5;
-            sample_ns = 1e5;
-        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
-            rounds = (unsigned)strtoul(argv[++i], NULL, 10);
-        } else {
-            rounds = 0;
-        }
-    }
-    if (rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: bench_dispatch [--rounds 1..%d] [--quick]\n", ROUNDS_MAX);
-        return 2;
-    }
-    has_two_cpus = find_cpus();
-    if (has_two_cpus)
-        pin(0);
+    bench_options_parse(&options, argc, argv);
+    if (options.is_quick)
+        sample_ns = 1e5;
+    has_two_cpus = find_two_cpus();
+    pin_to(0);
     measure();
     print_table();
     for (struct row *row = rows; row < ROWS_END; row++)

@@ -8,22 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sta/syscalls.h>
 
+#include "bench.h"
+
 #define ROUNDS 101
 
 static int ids[2048], id_count;
-
-static double now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
 
 static int remember_id(const struct sta_tracepoint *tracepoint, void *data)
 {
@@ -123,17 +116,10 @@ static void drop_caches(void)
 
 static double measure(const struct operation *operation, int round)
 {
-    double start = now_us();
+    double start = wall_ns();
 
     operation->run(round);
-    return now_us() - start;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
+    return (wall_ns() - start) / 1e3;
 }
 
 int main(void)
@@ -155,9 +141,9 @@ int main(void)
         for (size_t i = 0; i < OPERATIONS; i++)
             operations[i].us[round] = measure(&operations[i], round);
     for (size_t i = 0; i < OPERATIONS; i++) {
-        qsort(operations[i].us, ROUNDS, sizeof(double), compare);
-        printf("%-28s %12.1f %12.1f\n", operations[i].what, operations[i].cold_us,
-               operations[i].us[ROUNDS / 2]);
+        double median = median_of(operations[i].us, ROUNDS);
+
+        printf("%-28s %12.1f %12.1f\n", operations[i].what, operations[i].cold_us, median);
     }
     return EXIT_SUCCESS;
 }
