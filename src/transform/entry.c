@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/gate.h"
 #include "base/memory.h"
 #include "transform/newcode.h"
 #include "transform/signals.h"
@@ -38,9 +39,21 @@ static STA__THREAD_LOCAL unsigned vfork_depth;
 
 STA__THREAD_LOCAL bool sta__entry_borrows;
 
+/* Once a child runs beside this thread on the same thread-local storage: the thread's id, by which
+ * the two are told apart; else 0. It is not known when such a child ends. */
+static STA__THREAD_LOCAL int owner;
+
+/* Whether this is such a child. Its record would be its parent's: no callbacks. */
+static bool is_stranger(void)
+{
+    return sta__unlikely(owner != 0) && !sta__entry_borrows && STA__RAW0(SYS_gettid) != owner;
+}
+
 /* Acquire: pairs with install and remove. */
 static struct sta *active(void)
 {
+    if (is_stranger())
+        return NULL;
     return atomic_load_explicit(&sta__active, memory_order_acquire);
 }
 
@@ -102,6 +115,17 @@ static void fill_seed(struct sta__entry_seed *seed, const struct sta__entry_fram
     seed->r9 = frame->call.enter.args[5];
 }
 
+static bool is_vfork(uint64_t clone_flags)
+{
+    return (clone_flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == (CLONE_VM | CLONE_VFORK);
+}
+
+/* A child that runs beside its parent without thread-local storage of its own. */
+static bool is_untraceable(uint64_t clone_flags)
+{
+    return (clone_flags & (CLONE_VM | CLONE_SETTLS)) == CLONE_VM && !is_vfork(clone_flags);
+}
+
 static int prepare_clone(struct sta__entry_frame *frame, const struct clone_request *request)
 {
     struct sta__entry_seed seed;
@@ -110,6 +134,8 @@ static int prepare_clone(struct sta__entry_frame *frame, const struct clone_requ
     if (sta__entry_borrows)
         frame->clone_flags |= STA__CLONE_BY_BORROWER;
     frame->blocked = sta__signals_app_blocked();
+    if (is_untraceable(request->flags) && owner == 0)
+        owner = (int)STA__RAW0(SYS_gettid);
     if (request->stack) {
         fill_seed(&seed, frame);
         if (sta__memory_write((char *)request->stack - sizeof(seed), &seed, sizeof(seed)))
@@ -141,7 +167,7 @@ static int choose(struct sta__entry_frame *frame)
         sta__signals_returning((ucontext_t *)frame->sp);
         return STA__ENTRY_RETURN;
     case SYS_exit:
-        if (thread_hooks())
+        if (thread_hooks() && !is_stranger())
             thread_hooks()->ends();
         return STA__ENTRY_CALL;
     default:
@@ -149,7 +175,7 @@ static int choose(struct sta__entry_frame *frame)
     }
     if (read_clone(call, &request))
         return prepare_clone(frame, &request);
-    if (sta__signals_call(call) || sta__newcode_call(call))
+    if ((!is_stranger() && sta__signals_call(call)) || sta__newcode_call(call))
         return STA__ENTRY_DONE;
     return STA__ENTRY_CALL;
 }
@@ -178,18 +204,6 @@ int sta__entry_before(struct sta__entry_frame *frame)
     return how;
 }
 
-static bool is_vfork(uint64_t clone_flags)
-{
-    return (clone_flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == (CLONE_VM | CLONE_VFORK);
-}
-
-/* A child that runs beside its parent without thread-local storage of its own shares its parent's
- * record: no callbacks. */
-static bool is_untraceable(uint64_t clone_flags)
-{
-    return (clone_flags & (CLONE_VM | CLONE_SETTLS)) == CLONE_VM && !is_vfork(clone_flags);
-}
-
 /* The child's side of a call that created it: interception goes on in the child. */
 static void began(const struct sta__entry_frame *frame)
 {
@@ -202,8 +216,10 @@ static void began(const struct sta__entry_frame *frame)
         return;
     }
     sta__entry_borrows = is_vfork(flags) && !(flags & CLONE_SETTLS);
-    if (!(flags & CLONE_VM))
+    if (!(flags & CLONE_VM)) {
         vfork_depth = 0;
+        owner = 0;
+    }
     sta__signals_began(flags, frame->blocked);
     if (!hooks)
         return;

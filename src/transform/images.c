@@ -37,20 +37,30 @@ static void image_free(struct sta__image *image)
     sta__pages_free(image, sizeof(*image));
 }
 
-void sta__images_drop(uintptr_t start, uintptr_t end)
+static void drop(uintptr_t start, uintptr_t end, bool guests_only)
 {
     struct sta__image **link = &sta__images;
 
     while (*link) {
         struct sta__image *image = *link;
 
-        if (!overlaps(image, start, end)) {
+        if (!overlaps(image, start, end) || (guests_only && !image->text.is_guest)) {
             link = &image->next;
             continue;
         }
         *link = image->next;
         image_free(image);
     }
+}
+
+void sta__images_drop(uintptr_t start, uintptr_t end)
+{
+    drop(start, end, false);
+}
+
+void sta__images_drop_guests(uintptr_t start, uintptr_t end)
+{
+    drop(start, end, true);
 }
 
 /* The end of a path that is too long says more than its beginning. */
@@ -189,6 +199,13 @@ static int make_stubs(const struct making *making)
     return err == -ERANGE ? 0 : err;
 }
 
+static void publish(struct sta__image *image)
+{
+    image->next = sta__images;
+    sta__store_barrier(); /* it is complete when it is in the list */
+    sta__images = image;
+}
+
 /* Analyses the code of one mapping, which `object` has at live addresses + `analysed`. */
 static int add_image(const struct sta__map *map, const struct sta__object *object,
                      intptr_t analysed)
@@ -215,9 +232,7 @@ static int add_image(const struct sta__map *map, const struct sta__object *objec
         image_free(making.image);
         return err;
     }
-    making.image->next = sta__images;
-    sta__store_barrier(); /* it is complete when it is in the list */
-    sta__images = making.image;
+    publish(making.image);
     return 0;
 }
 
@@ -370,5 +385,83 @@ int sta__images_add_file(uintptr_t start, uintptr_t end, int fd, uint64_t offset
     if (find_in_file(&object, offset, &analysed))
         err = add_image(&map, &object, (intptr_t)(analysed - start));
     sta__object_unmap(&mapping);
+    return err;
+}
+
+/* The mapping that an address lies in. */
+struct wanted_map {
+    uintptr_t address;
+    struct sta__map map;
+    bool found;
+};
+
+static bool find_map(const struct sta__map *map, void *data)
+{
+    struct wanted_map *wanted = data;
+
+    if (map->end <= wanted->address)
+        return true;
+    wanted->found = map->start <= wanted->address;
+    wanted->map = *map;
+    wanted->map.path = "";
+    return false;
+}
+
+/* `mov $nr,%eax` just before the call, with the very number that the call was made with. */
+static bool follows_mov(uintptr_t address, int64_t sys_nr)
+{
+    const uint8_t *mov = (const uint8_t *)address - STA__NEAR_JUMP_SIZE;
+    int32_t number;
+
+    sta__memory_copy(&number, mov + 1, sizeof(number));
+    return mov[0] == 0xb8 && number == sys_nr && sys_nr >= 0;
+}
+
+/* Only code that nobody can write to as it is: who made it has to ask the kernel first. */
+static bool is_settled(const struct sta__map *map, uintptr_t address)
+{
+    return map->executable && map->readable && !map->writable && !map->shared &&
+           map->start + STA__NEAR_JUMP_SIZE <= address && address + 2 <= map->end;
+}
+
+/* Whether it lies in an ELF file's code, or is a guest's site already. */
+static bool is_known(uintptr_t address)
+{
+    for (const struct sta__image *image = sta__images; image; image = image->next) {
+        if (overlaps(image, address, address + 2) &&
+            (!image->text.is_guest || image->sites[0].site.address == address))
+            return true;
+    }
+    return false;
+}
+
+int sta__images_add_guest(uintptr_t address, int64_t sys_nr)
+{
+    struct sta__site site = {.method = STA_SITE_MOV, .patch_size = STA__NEAR_JUMP_SIZE};
+    struct wanted_map wanted = {.address = address};
+    struct making making = {.image = NULL};
+    int err = sta__maps_each(find_map, &wanted);
+
+    if (err < 0)
+        return err;
+    if (!wanted.found || !is_settled(&wanted.map, address) || is_known(address) ||
+        !follows_mov(address, sys_nr))
+        return -ENOTSUP;
+    site.address = address;
+    site.patch_at = address - STA__NEAR_JUMP_SIZE;
+    site.nr = (int32_t)sys_nr;
+    wanted.map.offset += sta__page_of(site.patch_at) - wanted.map.start;
+    wanted.map.start = sta__page_of(site.patch_at);
+    wanted.map.end = sta__page_up(address + 2);
+    making.image = image_new(&wanted.map);
+    if (!making.image)
+        return -ENOMEM;
+    making.image->text.is_guest = true;
+    add_site(&site, &making);
+    err = making.err == 0 ? make_stubs(&making) : making.err;
+    if (err < 0)
+        image_free(making.image);
+    else
+        publish(making.image);
     return err;
 }

@@ -47,9 +47,16 @@ int sta__images_add_mapped(uintptr_t start, uintptr_t end);
  * loader that is not done with it. */
 int sta__images_add_file(uintptr_t start, uintptr_t end, int fd, uint64_t offset);
 
+/* Adds a single site in code of no ELF file, of which nothing is known but that a call with the
+ * number `sys_nr` was just made at `address`. -ENOTSUP: it cannot be rewritten safely. */
+int sta__images_add_guest(uintptr_t address, int64_t sys_nr);
+
 /* Forgets what lies, if only in part, between these addresses: it is about to be unmapped, or
  * another mapping is there now. */
 void sta__images_drop(uintptr_t start, uintptr_t end);
+
+/* The same, but only for code of no ELF file. */
+void sta__images_drop_guests(uintptr_t start, uintptr_t end);
 
 /* Whether something does. */
 bool sta__images_overlap(uintptr_t start, uintptr_t end);

@@ -14,6 +14,10 @@
 
 static _Atomic bool is_watching;
 
+#define TRIED_COUNT 256
+/* Where a call trapped and could not be rewritten. */
+static _Atomic uintptr_t tried[TRIED_COUNT];
+
 /* What a query by address asks of /proc/self/maps, and gets (linux/fs.h since 6.11). */
 struct map_query {
     uint64_t size, flags, address;
@@ -104,6 +108,21 @@ static bool call_mmap(struct sta__call *call)
     return true;
 }
 
+/* Who wants to write to code of his own is to find what he wrote before. */
+static void release_guests(uintptr_t start, uintptr_t end)
+{
+    struct sta__lock_state saved;
+
+    if (!overlaps(start, end))
+        return;
+    sta__lock(&sta__images_lock, &saved);
+    sta__sync_restore(start, end, true);
+    sta__images_drop_guests(start, end);
+    for (unsigned i = 0; i < TRIED_COUNT; i++)
+        atomic_store_explicit(&tried[i], 0, memory_order_relaxed);
+    sta__unlock(&sta__images_lock, &saved);
+}
+
 /* Whether executable mappings of files lie there. Without the query nobody knows: look. */
 static bool has_code(uintptr_t start, uintptr_t end)
 {
@@ -127,8 +146,10 @@ static bool call_mprotect(struct sta__call *call)
     uintptr_t start = args[0], end = sta__page_up(args[0] + args[1]);
     struct sta__lock_state saved;
 
-    if (!(args[2] & PROT_EXEC) || (args[2] & PROT_WRITE))
+    if (!(args[2] & PROT_EXEC) || (args[2] & PROT_WRITE)) {
+        release_guests(start, end);
         return false;
+    }
     call->ret = make(call);
     if (call->ret < 0 || overlaps(start, end) || !has_code(start, end))
         return true;
@@ -158,10 +179,9 @@ static bool call_mremap(struct sta__call *call)
     if (!overlaps(args[0], args[0] + args[1]))
         return false;
     sta__lock(&sta__images_lock, &saved);
-    sta__sync(NULL);
+    sta__sync_restore(args[0], args[0] + args[1], false);
     sta__images_drop(args[0], args[0] + args[1]);
     call->ret = make(call);
-    sta__sync(active());
     sta__unlock(&sta__images_lock, &saved);
     return true;
 }
@@ -183,4 +203,19 @@ bool sta__newcode_call(struct sta__call *call)
     default:
         return false;
     }
+}
+
+void sta__newcode_trapped(uintptr_t address, int64_t sys_nr)
+{
+    _Atomic uintptr_t *slot = &tried[address / 2 % TRIED_COUNT];
+    struct sta__lock_state saved;
+
+    /* Relaxed: at worst it is tried again. */
+    if (!watches() || atomic_load_explicit(slot, memory_order_relaxed) == address)
+        return;
+    atomic_store_explicit(slot, address, memory_order_relaxed);
+    sta__lock(&sta__images_lock, &saved);
+    if (sta__images_add_guest(address, sys_nr) == 0)
+        sta__sync(active());
+    sta__unlock(&sta__images_lock, &saved);
 }

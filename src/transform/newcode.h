@@ -18,6 +18,10 @@ bool sta__newcode_concerns(int64_t sys_nr);
 /* If the call is one that changes code, makes it, sets its result and returns true. */
 bool sta__newcode_call(struct sta__call *call);
 
+/* A call with this number was made at `address`, which is not rewritten: if it can be, it will be
+ * from now on. In a signal handler. */
+void sta__newcode_trapped(uintptr_t address, int64_t sys_nr);
+
 /* Begins to look at such calls, or stops. */
 void sta__newcode_watch(bool watch);
 

@@ -38,40 +38,37 @@ static int probe(const struct sta__log *log)
     return 0;
 }
 
-static int install(struct sta *sta, unsigned flags)
+static void undo(void)
+{
+    sta__newcode_watch(false);
+    sta__sync(NULL);
+    sta__sync_paddings();
+    sta__images_drop(0, UINTPTR_MAX);
+}
+
+static int rewrite_all(struct sta *sta, bool is_exhaustive)
 {
     struct sta__lock_state saved;
     int err;
 
-    (void)flags;
     sta__lock(&sta__images_lock, &saved);
+    sta__sync_want_all(is_exhaustive);
     err = sta__images_add_mapped(0, UINTPTR_MAX);
     if (err == 0) {
         sta__newcode_watch(true);
         err = sta__sync(sta);
-        /* Release: who calls it finds the images. */
-        atomic_store_explicit(&sta->changed, on_changed, memory_order_release);
     }
-    if (err < 0) {
-        atomic_store_explicit(&sta->changed, NULL, memory_order_release);
-        sta__newcode_watch(false);
-        sta__sync(NULL);
-        sta__sync_paddings();
-        sta__images_drop(0, UINTPTR_MAX);
-    }
-    sta__unlock(&sta__images_lock, &saved);
     if (err < 0)
-        sta__log(&sta->log, STA_LOG_ERROR, "cannot rewrite the system calls of this process: %s",
-                 strerror(-err));
+        undo();
+    sta__unlock(&sta__images_lock, &saved);
     return err;
 }
 
-static void remove_(struct sta *sta)
+static void restore_all(struct sta *sta)
 {
     struct sta__lock_state saved;
     int err;
 
-    atomic_store_explicit(&sta->changed, NULL, memory_order_release);
     sta__lock(&sta__images_lock, &saved);
     sta__newcode_watch(false);
     err = sta__sync(NULL);
@@ -85,6 +82,41 @@ static void remove_(struct sta *sta)
     sta__images_drop(0, UINTPTR_MAX);
     sta__unlock(&sta__images_lock, &saved);
     warn(&sta->log, "paddings between functions are not restored", err);
+}
+
+/* Syscall User Dispatch on top. Rewritten code never traps: its calls are made in the gate. */
+static bool is_exhaustive;
+
+static int install(struct sta *sta, unsigned flags)
+{
+    int err;
+
+    is_exhaustive = (flags & STA_TRANSFORM_EXHAUSTIVE) != 0;
+    if (is_exhaustive && sta__method_sud.probe(&sta->log) < 0)
+        return -ENOTSUP;
+    err = rewrite_all(sta, is_exhaustive);
+    if (err < 0) {
+        sta__log(&sta->log, STA_LOG_ERROR, "cannot rewrite the system calls of this process: %s",
+                 strerror(-err));
+        return err;
+    }
+    err = is_exhaustive ? sta__method_sud.install(sta, flags) : 0;
+    if (err < 0) {
+        restore_all(sta);
+        return err;
+    }
+    /* Release: who calls it finds the images. */
+    atomic_store_explicit(&sta->changed, on_changed, memory_order_release);
+    on_changed(sta); /* what was attached meanwhile */
+    return 0;
+}
+
+static void remove_(struct sta *sta)
+{
+    atomic_store_explicit(&sta->changed, NULL, memory_order_release);
+    if (is_exhaustive)
+        sta__method_sud.remove(sta);
+    restore_all(sta);
 }
 
 /* Image number `index` in the order of addresses. */
@@ -156,6 +188,8 @@ static void report(struct sta_transform_report *out)
 {
     struct sta__lock_state saved;
 
+    if (is_exhaustive)
+        sta__method_sud.report(out);
     sta__lock(&sta__images_lock, &saved);
     for (const struct sta__image *image = sta__images; image; image = image->next) {
         struct sta_transform_mapping one = {0};

@@ -27,6 +27,7 @@
 #include "base/quiesce.h"
 #include "transform/entry.h"
 #include "transform/int80.h"
+#include "transform/newcode.h"
 #include "transform/notices.h"
 #include "transform/signals.h"
 
@@ -188,6 +189,7 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
         }
         return;
     }
+    sta__newcode_trapped((uintptr_t)regs[REG_RIP] - 2, regs[REG_RAX]);
     regs[REG_RCX] = regs[REG_RIP];
     regs[REG_RIP] = (greg_t)sta__entry;
 }

@@ -69,10 +69,19 @@ bool sta__sync_is_rewritten(const struct sta__image_site *site)
            is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
 }
 
+static bool wants_all;
+
+void sta__sync_want_all(bool all)
+{
+    wants_all = all;
+}
+
 static bool is_wanted(struct sta *sta, int32_t nr)
 {
     if (!sta)
         return false;
+    if (wants_all)
+        return true;
     /* Acquire: as in the dispatcher. */
     return nr == STA__NR_UNKNOWN || sta__newcode_concerns(nr) ||
            atomic_load_explicit(&sta__hooks_of(sta, nr)->active, memory_order_acquire) != 0;
@@ -174,26 +183,31 @@ static void collect_restored_paddings(struct batch *batch, struct sta *sta,
         add_padding(batch, site, true);
 }
 
-/* Makes one kind of change to all images. */
+/* Makes one kind of change to an image. */
+static int for_image(const struct sta__image *image, struct sta *sta, collect_fn collect)
+{
+    size_t size = 2 * image->count * sizeof(struct sta__change);
+    struct batch batch = {size ? sta__pages_alloc(size) : NULL, 0};
+    int err;
+
+    if (!batch.changes)
+        return size ? -ENOMEM : 0;
+    for (size_t i = 0; i < image->count; i++) {
+        if (is_rewritable(&image->sites[i]))
+            collect(&batch, sta, &image->sites[i]);
+    }
+    err = apply(image, &batch);
+    sta__pages_free(batch.changes, size);
+    return err;
+}
+
 static int for_all(struct sta *sta, collect_fn collect)
 {
     int first_err = 0;
 
     for (const struct sta__image *image = sta__images; image; image = image->next) {
-        size_t size = 2 * image->count * sizeof(struct sta__change);
-        struct batch batch = {size ? sta__pages_alloc(size) : NULL, 0};
-        int err;
+        int err = for_image(image, sta, collect);
 
-        if (!batch.changes) {
-            first_err = size && !first_err ? -ENOMEM : first_err;
-            continue;
-        }
-        for (size_t i = 0; i < image->count; i++) {
-            if (is_rewritable(&image->sites[i]))
-                collect(&batch, sta, &image->sites[i]);
-        }
-        err = apply(image, &batch);
-        sta__pages_free(batch.changes, size);
         if (err < 0 && !first_err)
             first_err = err;
     }
@@ -206,7 +220,7 @@ static void update_interest(struct sta *sta)
     uint8_t interest[256];
 
     for (unsigned i = 0; i < 256; i++)
-        interest[i] = sta && sta__hooks_of(sta, -1)->active;
+        interest[i] = sta && (wants_all || sta__hooks_of(sta, -1)->active);
     for (int nr = 0; sta && nr < STA_SYSCALL_LIMIT; nr++) {
         if (is_wanted(sta, nr))
             interest[nr & 0xff] = 1;
@@ -223,6 +237,22 @@ int sta__sync(struct sta *sta)
     /* Paddings first: a site leads there as soon as it is rewritten. */
     err = sta ? for_all(sta, collect_paddings) : 0;
     return err < 0 ? err : for_all(sta, collect_sites);
+}
+
+int sta__sync_restore(uintptr_t start, uintptr_t end, bool guests_only)
+{
+    int first_err = 0;
+
+    for (const struct sta__image *image = sta__images; image; image = image->next) {
+        int err = 0;
+
+        if (image->text.start < end && image->text.end > start &&
+            (image->text.is_guest || !guests_only))
+            err = for_image(image, NULL, collect_sites);
+        if (err < 0 && !first_err)
+            first_err = err;
+    }
+    return first_err;
 }
 
 int sta__sync_paddings(void)

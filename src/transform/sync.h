@@ -16,6 +16,12 @@ struct sta;
  * first -errno; then some sites are not as they should be. */
 int sta__sync(struct sta *sta);
 
+/* Restores the sites in images that overlap these addresses; of guests only, if so asked. */
+int sta__sync_restore(uintptr_t start, uintptr_t end, bool guests_only);
+
+/* From now on all sites are wanted, whatever is attached, or no longer. */
+void sta__sync_want_all(bool all);
+
 /* Gives the paddings back, after sta__sync(NULL). A thread may have been just about to execute one:
  * not before every other thread has moved on. */
 int sta__sync_paddings(void);

@@ -39,6 +39,7 @@ struct sta__text {
     uint64_t inode, offset;
     const char *path; /* by which the file can be opened; "" or another file's: it cannot */
     bool is_special;  /* the kernel's own (the vDSO), which cannot be split */
+    bool is_guest;    /* of no ELF file, and perhaps about to be changed by who made it */
 };
 
 /* Whether the calling thread is the only one of its process. */
