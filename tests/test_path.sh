@@ -14,7 +14,7 @@ path_members=(
     gate.S.o lock.c.o memory.c.o quiesce.c.o
     vectors.S.o vectors.c.o # save and restore vector state as a whole
     # transform: the entry, and the application's calls that the library makes in its name
-    entry.S.o entry.c.o int80.c.o signal_calls.c.o signals.c.o newcode.c.o
+    entry.S.o entry.c.o exec.c.o int80.c.o program.c.o signal_calls.c.o signals.c.o newcode.c.o
     # transform: rewriting code that the application maps
     decode.c.o decode_kind.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
     text.c.o unwind.c.o

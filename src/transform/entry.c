@@ -13,6 +13,7 @@
 
 #include "base/gate.h"
 #include "base/memory.h"
+#include "transform/exec.h"
 #include "transform/newcode.h"
 #include "transform/signals.h"
 
@@ -170,6 +171,11 @@ static int choose(struct sta__entry_frame *frame)
         if (thread_hooks() && !is_stranger())
             thread_hooks()->ends();
         return STA__ENTRY_CALL;
+    case SYS_execve:
+    case SYS_execveat:
+        if (sta__exec_call(call))
+            return STA__ENTRY_DONE;
+        break;
     default:
         break;
     }
@@ -238,6 +244,7 @@ static void created(const struct sta__entry_frame *frame)
         return;
     sta__entry_borrows = (frame->clone_flags & STA__CLONE_BY_BORROWER) != 0;
     sta__signals_given_back(frame->blocked);
+    sta__exec_given_back();
 }
 
 void sta__entry_after(struct sta__entry_frame *frame)
