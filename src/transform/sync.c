@@ -8,6 +8,7 @@
 #include "attach/registry.h"
 #include "base/memory.h"
 #include "base/pages.h"
+#include "transform/exec.h"
 #include "transform/newcode.h"
 
 #define OPCODE_NEAR_JUMP  0xe9
@@ -69,6 +70,14 @@ bool sta__sync_is_rewritten(const struct sta__image_site *site)
            is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
 }
 
+/* Calls that the library itself has to do something about, whatever is attached. */
+static bool is_needed(int32_t nr)
+{
+    if (nr == SYS_execve || nr == SYS_execveat)
+        return atomic_load_explicit(&sta__exec_follow, memory_order_acquire) != NULL;
+    return sta__newcode_concerns(nr);
+}
+
 static bool wants_all;
 
 void sta__sync_want_all(bool all)
@@ -83,7 +92,7 @@ static bool is_wanted(struct sta *sta, int32_t nr)
     if (wants_all)
         return true;
     /* Acquire: as in the dispatcher. */
-    return nr == STA__NR_UNKNOWN || sta__newcode_concerns(nr) ||
+    return nr == STA__NR_UNKNOWN || is_needed(nr) ||
            atomic_load_explicit(&sta__hooks_of(sta, nr)->active, memory_order_acquire) != 0;
 }
 
