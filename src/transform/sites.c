@@ -1,42 +1,221 @@
 /* SPDX-License-Identifier: MIT */
-#include "transform/site.h"
-
+/*
+ * Finding system calls. Most code has none, so it comes in steps that each look at less:
+ *
+ *     the bytes 0f 05, anywhere
+ *     the functions around them: is it an instruction?
+ *     if one is, the code as a whole once more, for branches
+ *     the methods, one by one, for those sites that have none yet
+ */
 #include <errno.h>
+#include <sys/mman.h>
 
-#include "base/memory.h"
-#include "transform/decode.h"
+#include "base/gate.h"
+#include "transform/choose.h"
+#include "transform/straight_line.h"
+
+/* Enough for libc. */
+#define ROOM_AT_FIRST 1024
+
+/* How many instructions behind a site outside all functions must make sense. */
+#define CONTEXT_STEPS 4
+
+struct search {
+    const struct sta__code *code;
+    struct sta__code_map map;
+    struct sta__site *sites;
+    size_t count, room;
+};
+
+/* The list of sites. */
+
+static int grow(struct search *search)
+{
+    size_t room = search->room ? 2 * search->room : ROOM_AT_FIRST;
+    size_t size = room * sizeof(*search->sites);
+    int64_t memory;
+
+    if (search->room)
+        memory = STA__RAW4(SYS_mremap, search->sites, search->room * sizeof(*search->sites), size,
+                           MREMAP_MAYMOVE);
+    else
+        memory = STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                           -1, 0);
+    if (memory < 0)
+        return -ENOMEM;
+    search->sites = (struct sta__site *)memory;
+    search->room = room;
+    return 0;
+}
+
+static void shrink_to_nothing(struct search *search)
+{
+    if (search->room)
+        STA__RAW2(SYS_munmap, search->sites, search->room * sizeof(*search->sites));
+}
+
+static int collect(struct search *search)
+{
+    uintptr_t at = search->code->start, end = search->code->end;
+
+    for (; (at = sta__scan_syscall(at, end)) != end; at++) {
+        if (search->count == search->room && grow(search) < 0)
+            return -ENOMEM;
+        search->sites[search->count++] = (struct sta__site){
+            .address = at,
+            .patch_at = at,
+            .nr = STA__NR_UNKNOWN,
+            .method = STA_SITE_LEFT,
+            .reason = STA_REASON_NO_CODE,
+            .patch_size = STA__SHORT_JUMP_SIZE,
+        };
+    }
+    return 0;
+}
+
+/* Is it an instruction? */
+
+/* What no program does, but what data looks like: the kernel's instructions, and zeros. */
+static bool is_odd(const struct sta__instruction *instruction)
+{
+    if (instruction->encoding != STA__ENCODING_LEGACY || instruction->map != 0)
+        return false;
+    switch (instruction->opcode) {
+    case 0x00: /* add %al,(%rax) */
+        return instruction->modrm == 0;
+    case 0x6c ... 0x6f: /* ins, outs */
+    case 0xca ... 0xcb: /* lret */
+    case 0xcf:          /* iret */
+    case 0xe4 ... 0xe7: /* in, out */
+    case 0xec ... 0xef:
+    case 0xf1:          /* int1 */
+    case 0xfa ... 0xfb: /* cli, sti */
+        return true;
+    }
+    return false;
+}
+
+/* Whether the surroundings of a site make sense as code. For code that no unwind data vouches for:
+ * it may be data. */
+static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
+{
+    struct sta__line line = {.map = map, .at = site};
+    uintptr_t at = site, end = map->code->end;
+    struct sta__instruction instruction;
+
+    for (unsigned i = 0; i < CONTEXT_STEPS && sta__line_back(&line); i++)
+        if (is_odd(&line.instruction))
+            return false;
+    for (unsigned i = 0; i <= CONTEXT_STEPS && at < end; i++) {
+        if (!sta__code_decode(at, end, &instruction) || is_odd(&instruction))
+            return false;
+        if (!sta__falls_through(instruction.kind))
+            break;
+        at += instruction.length;
+    }
+    return true;
+}
+
+/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. `reached` is
+ * how far their span could be decoded. */
+static enum sta_site_reason judge_code(const struct sta__code_map *map,
+                                       const struct sta__span *span, uintptr_t reached,
+                                       uintptr_t address)
+{
+    struct sta__instruction instruction;
+    uintptr_t start;
+
+    if (address >= reached)
+        return STA_REASON_UNKNOWN_CODE;
+    start = sta__code_map_start(map, address);
+    if (!start)
+        return STA_REASON_NO_CODE;
+    sta__code_map_instruction(map, start, &instruction);
+    if (instruction.kind != STA__INSTRUCTION_SYSCALL)
+        return STA_REASON_NO_CODE;
+    /* With prefixes, which mean nothing, it is still a system call; but a jump in its place would
+     * get them, too. No compiler, assembler or library is known to do it. */
+    if (start != address)
+        return STA_REASON_UNKNOWN_CODE;
+    if (!span->is_function && !is_plausible(map, address))
+        return STA_REASON_UNKNOWN_CODE;
+    return STA_REASON_NONE;
+}
+
+/* Returns whether there is a system call among the sites. From here on until it gets a better one,
+ * the method of these is STA_SITE_TRAP. */
+static bool locate(struct search *search)
+{
+    struct sta__span span = {0, 0, false};
+    uintptr_t reached = 0;
+    bool found = false;
+
+    for (size_t i = 0; i < search->count; i++) {
+        struct sta__site *site = &search->sites[i];
+
+        if (site->address >= span.end) {
+            span = sta__span_at(search->code, site->address);
+            reached = sta__code_map_decode(&search->map, &span);
+        }
+        site->reason = judge_code(&search->map, &span, reached, site->address);
+        if (site->reason == STA_REASON_NONE) {
+            site->method = STA_SITE_TRAP;
+            found = true;
+        }
+    }
+    return found;
+}
+
+/* The methods */
+
+static void choose_alone(struct search *search, struct sta__site *site)
+{
+    if (sta__is_cancellation_point(&search->map, site->address)) {
+        site->method = STA_SITE_LEFT;
+        site->reason = STA_REASON_CANCELLATION;
+        return;
+    }
+    site->nr = sta__line_number(&search->map, site->address);
+    sta__choose_mov(&search->map, site);
+}
+
+static void choose_all(struct search *search)
+{
+    struct sta__site *sites = search->sites, *end = sites + search->count;
+
+    for (struct sta__site *site = sites; site < end; site++)
+        if (site->method == STA_SITE_TRAP)
+            choose_alone(search, site);
+    for (unsigned effort = 0; effort < STA__SHORT_EFFORTS; effort++)
+        for (struct sta__site *site = sites; site < end; site++)
+            if (site->method == STA_SITE_TRAP)
+                sta__choose_short(&search->map, site, (enum sta__short_effort)effort);
+    for (struct sta__site *site = sites; site < end; site++)
+        if (site->method == STA_SITE_TRAP)
+            sta__choose_detour(&search->map, site);
+}
+
+static int analyse(struct search *search)
+{
+    if (sta__code_map_open(&search->map, search->code) < 0)
+        return -ENOMEM;
+    if (locate(search)) {
+        sta__code_map_mark_far_branches(&search->map);
+        choose_all(search);
+    }
+    sta__code_map_close(&search->map);
+    return 0;
+}
 
 int sta__sites_find(const struct sta__code *code, sta__site_found found, void *data)
 {
-    const uint8_t *end = (const uint8_t *)code->end;
-    int count = 0;
+    struct search search = {.code = code};
+    int result = collect(&search);
 
-    for (const uint8_t *at = (const uint8_t *)code->start + 5; at + 1 < end; at++) {
-        struct sta__site site = {.nr = STA__NR_UNKNOWN, .reason = STA_REASON_NO_MOV};
-
-        if (at[0] != 0x0f || at[1] != 0x05)
-            continue;
-        site.address = site.patch_at = (uintptr_t)at;
-        if (at[-5] == 0xb8 && at[-2] == 0 && at[-1] == 0 && at[-3] < 2) {
-            site.method = STA_SITE_MOV;
-            site.reason = STA_REASON_NONE;
-            site.patch_at -= 5;
-            site.patch_size = 5;
-            sta__memory_copy(&site.nr, at - 4, 4);
-        }
-        found(&site, data);
-        count++;
-    }
-    return count;
-}
-
-int sta__relocate(uint8_t *out, size_t size, uintptr_t out_address, uintptr_t from, uintptr_t end,
-                  intptr_t delta)
-{
-    (void)out_address;
-    (void)delta;
-    if (size < end - from)
-        return -ENOSPC;
-    sta__memory_copy(out, (const void *)from, end - from);
-    return (int)(end - from);
+    if (result == 0 && search.count > 0)
+        result = analyse(&search);
+    for (size_t i = 0; i < search.count && result == 0; i++)
+        found(&search.sites[i], data);
+    shrink_to_nothing(&search);
+    return result < 0 ? result : (int)search.count;
 }

@@ -19,7 +19,7 @@
 #define KNOWN_FLAGS (STA_TRANSFORM_EXHAUSTIVE | STA_TRANSFORM_PRIVATE_STACK)
 
 /* Best first. */
-static const struct sta__method *const methods[] = {&sta__method_sud, &sta__method_rewrite};
+static const struct sta__method *const methods[] = {&sta__method_rewrite, &sta__method_sud};
 
 static struct {
     _Atomic int changed_by;    /* thread id of who is installing or removing; 0: nobody */

@@ -211,8 +211,7 @@ bool sta__unwind_function(const struct sta__unwind *unwind, size_t index, struct
            out->start == entry(unwind, index, 0);
 }
 
-bool sta__unwind_find(const struct sta__unwind *unwind, uintptr_t address,
-                      struct sta__function *out)
+size_t sta__unwind_index(const struct sta__unwind *unwind, uintptr_t address)
 {
     size_t low = 0, high = unwind->count; /* the entry is before `high`, and not before `low` - 1 */
 
@@ -224,5 +223,13 @@ bool sta__unwind_find(const struct sta__unwind *unwind, uintptr_t address,
         else
             high = middle;
     }
-    return low > 0 && sta__unwind_function(unwind, low - 1, out) && address < out->end;
+    return low;
+}
+
+bool sta__unwind_find(const struct sta__unwind *unwind, uintptr_t address,
+                      struct sta__function *out)
+{
+    size_t index = sta__unwind_index(unwind, address);
+
+    return index > 0 && sta__unwind_function(unwind, index - 1, out) && address < out->end;
 }

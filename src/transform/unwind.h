@@ -40,6 +40,9 @@ int sta__unwind_open(struct sta__unwind *out, uintptr_t header, uintptr_t low, u
 bool sta__unwind_find(const struct sta__unwind *unwind, uintptr_t address,
                       struct sta__function *out);
 
+/* How many entries of the table begin at `address` or before it. */
+size_t sta__unwind_index(const struct sta__unwind *unwind, uintptr_t address);
+
 /* The table's entry number `index` (0 to count - 1), in the order of addresses. False if its
  * description is damaged. */
 bool sta__unwind_function(const struct sta__unwind *unwind, size_t index,

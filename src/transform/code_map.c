@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "transform/code_map.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/gate.h"
+
+/* So that 8 bytes can be read from any byte of a map. */
+#define SLACK 16
+
+/* Maps of this size are populated at once: a fault for each of their pages takes longer. */
+#define POPULATED_MAX (1u << 20)
+
+/* Where linkers align what has no unwind data: the sections .init, .plt, .text, .fini. */
+#define SECTION_ALIGNMENT 16
+
+int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
+{
+    size_t each = (code->end - code->start) / 8 + SLACK;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    int64_t bits;
+
+    *map = (struct sta__code_map){.code = code, .mapped = 3 * each};
+    if (map->mapped <= POPULATED_MAX)
+        flags |= MAP_POPULATE;
+    bits = STA__RAW6(SYS_mmap, 0, map->mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (bits < 0)
+        return -ENOMEM;
+    map->starts = (uint8_t *)bits;
+    map->targets = map->starts + each;
+    map->padding = map->targets + each;
+    return 0;
+}
+
+void sta__code_map_close(struct sta__code_map *map)
+{
+    STA__RAW2(SYS_munmap, map->starts, map->mapped);
+}
+
+static bool is_inside(const struct sta__code_map *map, uintptr_t address)
+{
+    return address >= map->code->start && address < map->code->end;
+}
+
+static void mark_target(struct sta__code_map *map, uintptr_t address)
+{
+    if (is_inside(map, address))
+        sta__bit_set(map->targets, sta__code_index(map, address));
+}
+
+/* Spans */
+
+struct sta__span sta__span_at(const struct sta__code *code, uintptr_t address)
+{
+    struct sta__span span = {code->start, code->end, false};
+    struct sta__function function;
+    size_t index;
+
+    if (!code->unwind)
+        return span;
+    index = sta__unwind_index(code->unwind, address);
+    if (index > 0 && sta__unwind_function(code->unwind, index - 1, &function) &&
+        function.start >= code->start && function.end <= code->end) {
+        if (address < function.end)
+            return (struct sta__span){function.start, function.end, true};
+        span.start = function.end;
+    }
+    if (sta__unwind_function(code->unwind, index, &function) && function.start > address &&
+        function.start < code->end)
+        span.end = function.start;
+    return span;
+}
+
+/* Decoding */
+
+bool sta__falls_through(uint8_t kind)
+{
+    switch (kind) {
+    case STA__INSTRUCTION_JUMP:
+    case STA__INSTRUCTION_JUMP_INDIRECT:
+    case STA__INSTRUCTION_RETURN:
+    case STA__INSTRUCTION_UD:
+    case STA__INSTRUCTION_HLT:
+        return false;
+    }
+    return true;
+}
+
+static bool has_target(const struct sta__instruction *instruction)
+{
+    switch (instruction->kind) {
+    case STA__INSTRUCTION_JUMP:
+    case STA__INSTRUCTION_JUMP_IF:
+    case STA__INSTRUCTION_LOOP:
+    case STA__INSTRUCTION_CALL:
+    case STA__INSTRUCTION_XBEGIN:
+        return true;
+    }
+    return false;
+}
+
+/* Behind the end of a section: zeros up to where the next one begins. */
+static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
+{
+    uintptr_t next = (at + SECTION_ALIGNMENT - 1) & -(uintptr_t)SECTION_ALIGNMENT;
+
+    if (next > end)
+        next = end;
+    for (uintptr_t byte = at; byte < next; byte++)
+        if (*(const uint8_t *)byte != 0)
+            return at;
+    return next;
+}
+
+static void mark_instruction(struct sta__code_map *map, uintptr_t at,
+                             const struct sta__instruction *instruction)
+{
+    sta__bit_set(map->starts, sta__code_index(map, at));
+    if (has_target(instruction))
+        mark_target(map, at + (uintptr_t)instruction->target);
+    else if (instruction->kind == STA__INSTRUCTION_ENDBR)
+        mark_target(map, at);
+}
+
+/* Whether the instruction that ends at `address` goes on into the one there. */
+static bool is_fallen_into(const struct sta__code_map *map, uintptr_t address)
+{
+    struct sta__instruction before;
+
+    return sta__code_map_before(map, address, &before) && sta__falls_through(before.kind);
+}
+
+/* What has no unwind data may be the rest of the function before it: glibc's clone() is described
+ * up to the system call only, so that unwinding ends in the child. */
+static bool is_entered_from_before(struct sta__code_map *map, const struct sta__span *span)
+{
+    struct sta__span before;
+
+    if (span->is_function || span->start == map->code->start)
+        return false;
+    before = sta__span_at(map->code, span->start - 1);
+    if (!before.is_function)
+        return false;
+    sta__code_map_need(map, &before);
+    return is_fallen_into(map, span->start);
+}
+
+uintptr_t sta__code_map_decode(struct sta__code_map *map, const struct sta__span *span)
+{
+    bool falls = is_entered_from_before(map, span);
+    uintptr_t at = span->start;
+    struct sta__instruction instruction;
+
+    if (!falls)
+        mark_target(map, at); /* functions are called */
+    falls = true;
+    while (at < span->end) {
+        if (!falls && !span->is_function)
+            at = skip_zeros(at, span->end);
+        if (at == span->end)
+            break;
+        if (!sta__code_decode(at, span->end, &instruction)) {
+            /* Branches of the rest are not known, so where nothing arrives is not, either. */
+            sta__padding_forget(map, span->start, at);
+            return at;
+        }
+        mark_instruction(map, at, &instruction);
+        if (falls || !sta__is_padding(&instruction))
+            falls = sta__falls_through(instruction.kind);
+        else
+            sta__padding_add(map, at, at + instruction.length);
+        at += instruction.length;
+    }
+    return at;
+}
+
+void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span)
+{
+    if (!sta__bit(map->starts, sta__code_index(map, span->start)))
+        sta__code_map_decode(map, span);
+}
+
+/* Questions */
+
+void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t address,
+                               struct sta__instruction *out)
+{
+    sta__decode(out, (const uint8_t *)address, map->code->end - address);
+}
+
+uintptr_t sta__code_map_start(const struct sta__code_map *map, uintptr_t address)
+{
+    for (unsigned i = 0; i < STA__INSTRUCTION_MAX && address - i >= map->code->start; i++)
+        if (sta__bit(map->starts, sta__code_index(map, address - i)))
+            return address - i;
+    return 0;
+}
+
+uintptr_t sta__code_map_before(const struct sta__code_map *map, uintptr_t address,
+                               struct sta__instruction *out)
+{
+    uintptr_t start = address > map->code->start ? sta__code_map_start(map, address - 1) : 0;
+
+    if (!start)
+        return 0;
+    sta__code_map_instruction(map, start, out);
+    return start + out->length == address ? start : 0;
+}
+
+bool sta__code_map_is_target(const struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    for (; from < to; from++)
+        if (sta__bit(map->targets, sta__code_index(map, from)))
+            return true;
+    return false;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Padding that is never executed: compilers align what follows a jump or a return with nops, and
+ * functions with nops or int3. Behind such an instruction nothing arrives at them but a branch.
+ *
+ * Only here an unknown branch would do harm: it would run what a site put there. What a jump table
+ * leads to begins with an instruction of its own, behind the padding, so those need not be known.
+ */
+#include "transform/code_map.h"
+
+#define WINDOW 64 /* bits that are looked at together */
+
+void sta__padding_add(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    for (; from < to; from++)
+        sta__bit_set(map->padding, sta__code_index(map, from));
+}
+
+void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    for (; from < to; from++)
+        sta__bit_clear(map->padding, sta__code_index(map, from));
+}
+
+/* Between functions */
+
+static bool is_all_padding(const struct sta__span *span)
+{
+    struct sta__instruction instruction;
+
+    for (uintptr_t at = span->start; at < span->end; at += instruction.length)
+        if (!sta__code_decode(at, span->end, &instruction) || !sta__is_padding(&instruction))
+            return false;
+    return true;
+}
+
+/* A gap is padding as a whole or not at all, and only if the function before it does not run into
+ * it. (If that one ends with a call, it may be one that returns, as far as we know.) */
+static void reveal_gap(struct sta__code_map *map, const struct sta__span *gap)
+{
+    struct sta__span before, behind;
+    struct sta__instruction last;
+
+    if (gap->start == map->code->start || gap->end == map->code->end ||
+        sta__bit(map->starts, sta__code_index(map, gap->start)) || !is_all_padding(gap))
+        return;
+    before = sta__span_at(map->code, gap->start - 1);
+    behind = sta__span_at(map->code, gap->end);
+    sta__code_map_need(map, &before);
+    sta__code_map_need(map, &behind);
+    if (!sta__code_map_before(map, gap->start, &last) || sta__falls_through(last.kind))
+        return;
+    /* Once only: what was handed out is not to come back. */
+    sta__bit_set(map->starts, sta__code_index(map, gap->start));
+    sta__padding_add(map, gap->start, gap->end);
+}
+
+void sta__padding_reveal(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    struct sta__span span;
+
+    if (from < map->code->start)
+        from = map->code->start;
+    if (to > map->code->end)
+        to = map->code->end;
+    for (uintptr_t at = from; at < to; at = span.end) {
+        span = sta__span_at(map->code, at);
+        if (span.is_function)
+            sta__code_map_need(map, &span);
+        else
+            reveal_gap(map, &span);
+    }
+}
+
+/* Handing out */
+
+static bool is_free(const struct sta__code_map *map, uintptr_t address)
+{
+    return address >= map->code->start && address < map->code->end &&
+           sta__bit(map->padding, sta__code_index(map, address));
+}
+
+/* A branch into padding makes the rest of it code. Strikes that out of the padding that `address`
+ * is part of; true if there was nothing to strike out up to `end`. */
+static bool is_unreached(struct sta__code_map *map, uintptr_t address, uintptr_t end)
+{
+    uintptr_t at = address, rest;
+
+    while (is_free(map, at - 1))
+        at--;
+    while (at < end && !sta__code_map_is_target(map, at, at + 1))
+        at++;
+    if (at == end)
+        return true;
+    for (rest = at; is_free(map, rest); rest++)
+        ;
+    sta__padding_forget(map, at, rest);
+    return false;
+}
+
+/* Bit n of the result: from->+n on there are `size` free bytes. Counts for the lower bits only, as
+ * many as `*count` says then. */
+static uint64_t free_runs(const struct sta__code_map *map, uintptr_t from, unsigned size,
+                          unsigned *count)
+{
+    size_t index = sta__code_index(map, from);
+    uint64_t bits, runs;
+
+    __builtin_memcpy(&bits, map->padding + index / 8, sizeof(bits));
+    bits >>= index % 8;
+    *count = WINDOW - 7 - (size - 1);
+    runs = bits;
+    for (unsigned i = 1; i < size; i++)
+        runs &= bits >> i;
+    return runs & ((UINT64_C(1) << *count) - 1);
+}
+
+uintptr_t sta__padding_find(struct sta__code_map *map, uintptr_t from, uintptr_t to, unsigned size)
+{
+    const struct sta__code *code = map->code;
+    unsigned count;
+    uint64_t runs;
+
+    if (from < code->start)
+        from = code->start;
+    if (to > code->end - size)
+        to = code->end - size;
+    while (from <= to) {
+        runs = free_runs(map, from, size, &count);
+        if (!runs) {
+            from += count;
+            continue;
+        }
+        from += (unsigned)__builtin_ctzll(runs);
+        if (from > to)
+            return 0;
+        if (is_unreached(map, from, from + size))
+            return from;
+    }
+    return 0;
+}
