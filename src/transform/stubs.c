@@ -53,9 +53,10 @@ static bool emit_relative(struct emitter *emitter, const void *opcode, size_t si
            emit(emitter, &short_distance, sizeof(short_distance));
 }
 
+static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
+
 static bool emit_to_entry(struct emitter *emitter, uintptr_t resume)
 {
-    static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
     static const uint8_t jump_through[] = {0xff, 0x25};
 
     return emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
@@ -78,6 +79,7 @@ static bool emit_question(struct emitter *emitter, uintptr_t resume)
                          emitter->address + offsetof(struct region, interest)) &&
            emit(emitter, look_up, sizeof(look_up)) && emit(emitter, jrcxz, sizeof(jrcxz)) &&
            emit_to_entry(emitter, resume) && emit(emitter, syscall, sizeof(syscall)) &&
+           emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
            emit_relative(emitter, jump, sizeof(jump), resume);
 }
 

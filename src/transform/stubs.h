@@ -19,6 +19,7 @@
  *      jmp *entry
  *  native:
  *      syscall
+ *      lea resume(%rip),%rcx       as the kernel would have left it
  *      jmp resume
  *
  * Stubs are never given back: a thread may be in one, asleep in its call, for as long as it likes.
