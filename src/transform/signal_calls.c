@@ -37,7 +37,7 @@ static int64_t call_sigaction(const unsigned long *args)
         err = sta__signals_set_action(signal, given_at ? &stripped : NULL, &old);
         if (err < 0)
             return err;
-        if (given_at && !sta__masking.has_own_action)
+        if (given_at && !sta__masking.has_own_actions)
             atomic_store_explicit(&sta__signals.masked[signal],
                                   given.mask & sta__signals_reserved(), memory_order_relaxed);
         old.mask |= masked;
@@ -89,24 +89,36 @@ static int64_t call_sigpending(const unsigned long *args)
 
     if (err < 0)
         return err;
-    if (sta__masking.deferred.si_signo)
-        pending |= sta__signal_bit(sta__masking.deferred.si_signo);
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
+        if (sta__masking.deferred[i].si_signo)
+            pending |= sta__signal_bit(sta__masking.deferred[i].si_signo);
+    }
     return sta__memory_write((void *)args[0], &pending, sizeof(pending)) ? 0 : -EFAULT;
 }
 
-/* If the deferred signal is in `set`: hands it out as rt_sigtimedwait does. Else returns `result`.
- */
+/* A deferred signal in `set`; NULL: there is none. */
+static siginfo_t *find_deferred(uint64_t set)
+{
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
+        siginfo_t *deferred = &sta__masking.deferred[i];
+
+        if (deferred->si_signo && (set & sta__signal_bit(deferred->si_signo)))
+            return deferred;
+    }
+    return NULL;
+}
+
+/* If a deferred signal is in `set`: hands it out as rt_sigtimedwait does. Else returns `result`. */
 static int64_t take_deferred(uint64_t set, void *info_at, int64_t result)
 {
-    int signal = sta__masking.deferred.si_signo;
+    siginfo_t *deferred = find_deferred(set);
 
-    if (!signal || !(set & sta__signal_bit(signal)))
+    if (!deferred)
         return result;
-    result = info_at && !sta__memory_write(info_at, &sta__masking.deferred,
-                                           sizeof(sta__masking.deferred))
+    result = info_at && !sta__memory_write(info_at, deferred, sizeof(*deferred))
                  ? -EFAULT
-                 : signal;
-    sta__masking.deferred.si_signo = 0;
+                 : deferred->si_signo;
+    deferred->si_signo = 0;
     return result;
 }
 
@@ -186,35 +198,88 @@ static int64_t call_with_mask_pair(const struct sta__call *call)
     return call_under_mask(call->enter.id, args, mask);
 }
 
+/* The reserved signals that the application ignores. */
+static uint64_t ignored_signals(void)
+{
+    uint64_t ignored = 0;
+
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
+        int signal = sta__reservable(i);
+        struct sta__action action;
+
+        if (!(sta__signals_reserved() & sta__signal_bit(signal)))
+            continue;
+        sta__signals_change_action(signal, NULL, &action);
+        if (action.handler == (uintptr_t)SIG_IGN)
+            ignored |= sta__signal_bit(signal);
+    }
+    return ignored;
+}
+
+/* Ignores these signals in fact, or has them handled again. */
+static void ignore(uint64_t signals, bool really)
+{
+    const struct sta__action ignoring = {.handler = (uintptr_t)SIG_IGN};
+
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
+        int signal = sta__reservable(i);
+
+        if (signals & sta__signal_bit(signal))
+            sta__signals_set_action(signal, really ? &ignoring : &sta__signals.ours[signal], NULL);
+    }
+}
+
 /* What an application that blocks a reserved signal, or ignores it, hands down to the program that
  * it becomes. The thread's own calls must not trap meanwhile. */
-static int64_t call_exec(const struct sta__call *call, bool ignored)
+static int64_t call_exec(const struct sta__call *call, uint64_t ignored)
 {
     const struct sta__thread_hooks *hooks =
         atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
-    const struct sta__action ignore = {.handler = (uintptr_t)SIG_IGN};
     const unsigned long *args = call->enter.args;
     /* A thread that traps while the signal is ignored dies. */
-    bool alone = !hooks->pause() || sta__masking.has_own_action;
+    bool alone = !hooks->pause() || sta__masking.has_own_actions;
     int64_t err;
 
     sta__signals_set_mask(SIG_BLOCK, sta__masking.app_blocked);
-    if (ignored && alone)
-        sta__signals_set_action(SIGSYS, &ignore, NULL);
+    if (alone)
+        ignore(ignored, true);
     err = STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
-    if (ignored && alone)
-        sta__signals_set_action(SIGSYS, &sta__signals.ours[SIGSYS], NULL);
+    if (alone)
+        ignore(ignored, false);
     sta__signals_set_mask(SIG_UNBLOCK, sta__masking.app_blocked);
     hooks->resume();
     return err;
+}
+
+bool sta__signals_concern(int64_t sys_nr)
+{
+    switch (sys_nr) {
+    case SYS_rt_sigaction:
+    case SYS_rt_sigprocmask:
+    case SYS_rt_sigpending:
+    case SYS_rt_sigtimedwait:
+    case SYS_rt_sigreturn:
+    case SYS_signalfd:
+    case SYS_signalfd4:
+    case SYS_rt_sigsuspend:
+    case SYS_ppoll:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_pselect6:
+    case SYS_io_pgetevents:
+    case SYS_execve:
+    case SYS_execveat:
+        return sta__signals_reserved() != 0;
+    default:
+        return false;
+    }
 }
 
 /* What is not of the form that concerns us (no mask, a wrong size) is left to the kernel. */
 bool sta__signals_call(struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
-    struct sta__action action;
-    bool ignored;
+    uint64_t ignored;
 
     if (!sta__signals_reserved())
         return false;
@@ -269,8 +334,7 @@ bool sta__signals_call(struct sta__call *call)
         return true;
     case SYS_execve:
     case SYS_execveat:
-        sta__signals_change_action(SIGSYS, NULL, &action);
-        ignored = action.handler == (uintptr_t)SIG_IGN;
+        ignored = ignored_signals();
         if (!ignored && !sta__masking.app_blocked)
             return false;
         call->ret = call_exec(call, ignored);

@@ -11,9 +11,6 @@
 #include "transform/entry.h"
 #include "transform/signals_state.h"
 
-#ifndef SYS_SECCOMP /* si_code, asm-generic/siginfo.h */
-#    define SYS_SECCOMP 1
-#endif
 #ifndef CLONE_CLEAR_SIGHAND /* linux/sched.h since 5.5 */
 #    define CLONE_CLEAR_SIGHAND 0x100000000ull
 #endif
@@ -38,17 +35,25 @@ static bool app_blocks(int signal)
            sta__signal_bit(signal);
 }
 
-bool sta__signals_send_deferred(void)
+static bool send_deferred(siginfo_t *deferred)
 {
-    if (!sta__masking.deferred.si_signo || app_blocks(sta__masking.deferred.si_signo) ||
-        sta__entry_borrows)
-        return false;
     siginfo_t info;
 
-    sta__memory_copy(&info, &sta__masking.deferred, sizeof(info));
-    sta__masking.deferred.si_signo = 0;
+    if (!deferred->si_signo || app_blocks(deferred->si_signo) || sta__entry_borrows)
+        return false;
+    sta__memory_copy(&info, deferred, sizeof(info));
+    deferred->si_signo = 0;
     send_self(&info);
     return true;
+}
+
+bool sta__signals_send_deferred(void)
+{
+    bool sent = false;
+
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++)
+        sent |= send_deferred(&sta__masking.deferred[i]);
+    return sent;
 }
 
 /* In the gate, so that returning from a reserved signal's handler is not intercepted. */
@@ -164,15 +169,33 @@ uint64_t sta__signals_app_blocked(void)
     return sta__masking.app_blocked;
 }
 
-/* CLONE_CLEAR_SIGHAND: all handlers are gone, ours too. */
-static void restore_handlers(struct sta__action *app)
+/* The application's action for a reserved signal, as this thread has it. */
+static struct sta__action *app_action(int signal)
 {
-    if (app->handler != (uintptr_t)SIG_IGN)
-        app->handler = (uintptr_t)SIG_DFL;
-    for (int signal = 1; signal <= STA__SIGNAL_COUNT; signal++) {
-        if (sta__signals_reserved() & sta__signal_bit(signal))
-            sta__signals_set_action(signal, &sta__signals.ours[signal], NULL);
+    return sta__masking.has_own_actions ? &sta__masking.own_actions[sta__reservable_index(signal)]
+                                        : &sta__signals.actions[signal];
+}
+
+/* CLONE_CLEAR_SIGHAND: all handlers are gone, ours too. */
+static void restore_handlers(void)
+{
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
+        int signal = sta__reservable(i);
+        struct sta__action *app = app_action(signal);
+
+        if (!(sta__signals_reserved() & sta__signal_bit(signal)))
+            continue;
+        if (app->handler != (uintptr_t)SIG_IGN)
+            app->handler = (uintptr_t)SIG_DFL;
+        sta__signals_set_action(signal, &sta__signals.ours[signal], NULL);
     }
+}
+
+static void copy_actions(void)
+{
+    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++)
+        sta__masking.own_actions[i] = sta__signals.actions[sta__reservable(i)];
+    sta__masking.has_own_actions = true;
 }
 
 void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
@@ -180,22 +203,21 @@ void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
     bool shares_memory = clone_flags & CLONE_VM;
 
     sta__masking.app_blocked = blocked;
-    if (!sta__entry_borrows)
-        sta__masking.deferred.si_signo = 0;
-    if (shares_memory && !(clone_flags & CLONE_SIGHAND) && !sta__masking.has_own_action) {
-        sta__masking.own_action = sta__signals.actions[SIGSYS];
-        sta__masking.has_own_action = true;
+    if (!sta__entry_borrows) {
+        for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++)
+            sta__masking.deferred[i].si_signo = 0;
     }
+    if (shares_memory && !(clone_flags & CLONE_SIGHAND) && !sta__masking.has_own_actions)
+        copy_actions();
     if (clone_flags & CLONE_CLEAR_SIGHAND)
-        restore_handlers(sta__masking.has_own_action ? &sta__masking.own_action
-                                                     : &sta__signals.actions[SIGSYS]);
+        restore_handlers();
 }
 
 void sta__signals_given_back(uint64_t blocked)
 {
     if (sta__masking.is_masking)
         sta__masking.app_blocked = blocked;
-    sta__masking.has_own_action = sta__entry_borrows;
+    sta__masking.has_own_actions = sta__entry_borrows;
 }
 
 static void die_of(int signal)
@@ -211,10 +233,10 @@ void sta__signals_change_action(int signal, const struct sta__action *new, struc
 {
     struct sta__lock_state saved;
 
-    if (sta__masking.has_own_action) {
-        *old = sta__masking.own_action;
+    if (sta__masking.has_own_actions) {
+        *old = *app_action(signal);
         if (new)
-            sta__masking.own_action = *new;
+            *app_action(signal) = *new;
         return;
     }
     sta__lock(&sta__signals.lock, &saved);
@@ -267,14 +289,15 @@ static void run_handler(const struct sta__action *action, int signal, siginfo_t 
 
 void sta__signals_chain(int signal, siginfo_t *info, void *context)
 {
+    siginfo_t *deferred = &sta__masking.deferred[sta__reservable_index(signal)];
     /* The kernel's own cannot wait: the instruction has failed. */
-    bool is_forced = info->si_code == SYS_SECCOMP;
+    bool is_forced = info->si_code > 0;
     bool is_blocked = app_blocks(signal);
     struct sta__action action;
 
     if (is_blocked && !is_forced) {
-        if (!sta__masking.deferred.si_signo && !sta__entry_borrows)
-            sta__memory_copy(&sta__masking.deferred, info, sizeof(sta__masking.deferred));
+        if (!deferred->si_signo && !sta__entry_borrows)
+            sta__memory_copy(deferred, info, sizeof(*deferred));
         return;
     }
     action = take_action(signal);

@@ -17,6 +17,19 @@
 
 #define STA__SIGNAL_COUNT 64
 
+/* The signals that methods reserve: SIGSYS and SIGILL. */
+#define STA__RESERVABLE_COUNT 2
+
+STA__INLINE int sta__reservable(unsigned index)
+{
+    return index == 0 ? SIGSYS : SIGILL;
+}
+
+STA__INLINE unsigned sta__reservable_index(int signal)
+{
+    return signal == SIGSYS ? 0 : 1;
+}
+
 /* The kernel's struct sigaction (arch/x86/include/uapi/asm/signal.h); libc's is another. */
 struct sta__action {
     uintptr_t handler;
@@ -48,14 +61,13 @@ struct sta__masking {
     /* While the thread waits with another mask in force (sigsuspend, ppoll, ...), that one. */
     bool is_waiting;
     uint64_t waiting_blocked;
-    /* A signal that came while the application blocked it, for when it no longer does. The kernel,
+    /* Signals that came while the application blocked them, for when it no longer does. The kernel,
      * too, keeps only one of each. si_signo 0: none. */
-    siginfo_t deferred;
+    siginfo_t deferred[STA__RESERVABLE_COUNT];
     /* A process that shares memory with its parent, but not the actions: a vfork child mostly. What
-     * it changes before it execs must not reach the parent. One reserved signal is all there is so
-     * far. */
-    bool has_own_action;
-    struct sta__action own_action;
+     * it changes before it execs must not reach the parent. */
+    bool has_own_actions;
+    struct sta__action own_actions[STA__RESERVABLE_COUNT];
 };
 
 extern STA__HIDDEN struct sta__signals sta__signals;
@@ -82,7 +94,8 @@ STA__INLINE void sta__signals_set_mask(int how, uint64_t mask)
     STA__RAW4(SYS_rt_sigprocmask, how, &mask, 0, sizeof(mask));
 }
 
-/* Sends the deferred signal again if the application does not block it any more; true if so. */
+/* Sends the deferred signals that the application does not block any more; true if there were some.
+ */
 bool sta__signals_send_deferred(void);
 
 /* Reads and, if `new` is not NULL, writes the application's action for a reserved signal. */

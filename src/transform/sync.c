@@ -10,6 +10,7 @@
 #include "base/pages.h"
 #include "transform/exec.h"
 #include "transform/newcode.h"
+#include "transform/signals.h"
 
 #define OPCODE_NEAR_JUMP  0xe9
 #define OPCODE_SHORT_JUMP 0xeb
@@ -73,9 +74,10 @@ bool sta__sync_is_rewritten(const struct sta__image_site *site)
 /* Calls that the library itself has to do something about, whatever is attached. */
 static bool is_needed(int32_t nr)
 {
-    if (nr == SYS_execve || nr == SYS_execveat)
-        return atomic_load_explicit(&sta__exec_follow, memory_order_acquire) != NULL;
-    return sta__newcode_concerns(nr);
+    if ((nr == SYS_execve || nr == SYS_execveat) &&
+        atomic_load_explicit(&sta__exec_follow, memory_order_acquire))
+        return true;
+    return sta__newcode_concerns(nr) || sta__signals_concern(nr);
 }
 
 static bool wants_all;
