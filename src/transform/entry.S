@@ -4,12 +4,12 @@
 
         .section sta_gate, "ax", @progbits
 
-/* rsp points to a frame: the caller's registers are where they were, its stack pointer and return
- * address in the frame. 0x0f: CFA = *(rsp + FRAME_SP); 0x10: rip was saved at rsp + FRAME_RETURN_ADDRESS.
- * The operands are sleb128. */
-.macro cfi_frame
-        .cfi_escape 0x0f, 4, 0x77, STA__FRAME_SP | 0x80, 0, 0x06
-        .cfi_escape 0x10, 16, 3, 0x77, STA__FRAME_RETURN_ADDRESS | 0x80, 0
+/* rsp + offset points to a frame: the caller's registers are where they were, its stack pointer and
+ * return address in the frame. 0x0f: CFA = *(rsp + FRAME_SP); 0x10: rip was saved at rsp +
+ * FRAME_RETURN_ADDRESS. The operands are sleb128. */
+.macro cfi_frame offset=0
+        .cfi_escape 0x0f, 4, 0x77, (STA__FRAME_SP + \offset) | 0x80, 0, 0x06
+        .cfi_escape 0x10, 16, 3, 0x77, (STA__FRAME_RETURN_ADDRESS + \offset) | 0x80, 0
 .endm
 
 /* Builds a frame below the red zone. In: registers of the call, rcx return address. Out: r11 is the
@@ -56,7 +56,9 @@
 
 .macro load_flags
         pushq   STA__FRAME_FLAGS(%rsp)
+        cfi_frame 8
         popfq
+        cfi_frame
 .endm
 
         .globl  sta__entry
@@ -97,8 +99,12 @@ sta__entry_call_end:
         mov     STA__FRAME_RET(%rsp), %rax
         mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
         mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
+        .cfi_remember_state
         mov     STA__FRAME_SP(%rsp), %rsp
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
         jmp     *%rcx
+        .cfi_restore_state
 
 .Lspecial:
         cmp     $STA__ENTRY_VFORK, %eax
