@@ -18,7 +18,7 @@ path_members=(
     # transform: rewriting code that the application maps
     decode.c.o decode_kind.c.o cancellation.c.o choose.c.o code_map.c.o padding.c.o relocate.c.o scan.c.o
     straight_line.c.o writes_eax.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
-    text.c.o unwind.c.o
+    text.c.o trap.c.o unwind.c.o
 )
 
 # ld makes these: the bounds of the gate's section, and the table of thread-local offsets.

@@ -110,6 +110,7 @@ enum sta_site_reason {
     STA_REASON_CANCELLATION, /* the C library compares the program counter with its address */
     STA_REASON_TOO_FAR,      /* no free memory within 2 GiB */
     STA_REASON_READ_ONLY,    /* the kernel did not let us write there */
+    STA_REASON_THREADS,      /* a trap, which threads that existed already could have blocked */
     STA_REASON_COUNT,
 };
 

@@ -10,6 +10,7 @@
 #include "base/pages.h"
 #include "transform/maps.h"
 #include "transform/object.h"
+#include "transform/trap.h"
 
 #define FIRST_CAPACITY 64
 
@@ -32,6 +33,10 @@ bool sta__images_overlap(uintptr_t start, uintptr_t end)
 
 static void image_free(struct sta__image *image)
 {
+    for (size_t i = 0; i < image->count; i++) {
+        if (image->sites[i].site.method == STA_SITE_TRAP)
+            sta__trap_release(image->sites[i].site.address);
+    }
     if (image->sites)
         sta__pages_free(image->sites, image->capacity * sizeof(*image->sites));
     sta__pages_free(image, sizeof(*image));
@@ -199,6 +204,16 @@ static int make_stubs(const struct making *making)
     return err == -ERANGE ? 0 : err;
 }
 
+static void claim_traps(struct sta__image *image)
+{
+    for (size_t i = 0; i < image->count; i++) {
+        struct sta__image_site *site = &image->sites[i];
+
+        if (site->site.method == STA_SITE_TRAP && !sta__trap_claim(site->site.address))
+            leave_alone(site, STA_REASON_THREADS);
+    }
+}
+
 static void publish(struct sta__image *image)
 {
     image->next = sta__images;
@@ -232,6 +247,7 @@ static int add_image(const struct sta__map *map, const struct sta__object *objec
         image_free(making.image);
         return err;
     }
+    claim_traps(making.image);
     publish(making.image);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "transform/moved_on.h"
 #include "transform/newcode.h"
 #include "transform/sync.h"
+#include "transform/trap.h"
 
 static void warn(const struct sta__log *log, const char *what, int err)
 {
@@ -44,6 +45,7 @@ static void undo(void)
     sta__sync(NULL);
     sta__sync_paddings();
     sta__images_drop(0, UINTPTR_MAX);
+    sta__trap_end();
 }
 
 static int rewrite_all(struct sta *sta, bool is_exhaustive)
@@ -80,6 +82,7 @@ static void restore_all(struct sta *sta)
     if (err == 0)
         err = sta__sync_paddings();
     sta__images_drop(0, UINTPTR_MAX);
+    sta__trap_end();
     sta__unlock(&sta__images_lock, &saved);
     warn(&sta->log, "paddings between functions are not restored", err);
 }

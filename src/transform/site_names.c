@@ -17,6 +17,7 @@ static const char *const reason_texts[STA_REASON_COUNT] = {
     [STA_REASON_CANCELLATION] = "its address is a cancellation point of the C library",
     [STA_REASON_TOO_FAR] = "no free memory within 2 GiB",
     [STA_REASON_READ_ONLY] = "the kernel does not allow to write there",
+    [STA_REASON_THREADS] = "only a trap would do, and other threads may block its signal",
 };
 
 const char *sta_site_method_name(enum sta_site_method method)

@@ -44,14 +44,18 @@ static uint8_t rewritten(const struct sta__image_site *site, uint8_t *out)
         short_jump(out, found->patch_at, found->hop ? found->hop : found->landing);
         return STA__SHORT_JUMP_SIZE;
     }
+    if (found->method == STA_SITE_TRAP) {
+        out[0] = 0x0f; /* ud2 */
+        out[1] = 0x0b;
+        return 2;
+    }
     near_jump(out, found->patch_at, site->stub.address);
     return STA__NEAR_JUMP_SIZE;
 }
 
 static bool is_rewritable(const struct sta__image_site *site)
 {
-    return site->site.method == STA_SITE_MOV || site->site.method == STA_SITE_SHORT ||
-           site->site.method == STA_SITE_DETOUR;
+    return site->site.method != STA_SITE_LEFT;
 }
 
 static bool is_equal(const void *a, const void *b, size_t size)
