@@ -162,4 +162,29 @@ sta__entry_call_end:
         .cfi_endproc
         .size   sta__entry, . - sta__entry
 
+/* A call that nobody is interested in, from a site whose number is not known: rcx is where to go on.
+ * It is made from here and not from the stub, because a thread that is cancelled in it is unwound.
+ * The flags stay as they are. Not for calls that need the stack pointer as it is. */
+#define NATIVE_SIZE (128 + 16)
+        .globl  sta__native
+        .hidden sta__native
+        .type   sta__native, @function
+        .balign 16
+sta__native:
+        .cfi_startproc
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
+        lea     -NATIVE_SIZE(%rsp), %rsp
+        .cfi_def_cfa_offset NATIVE_SIZE
+        mov     %rcx, (%rsp)
+        .cfi_offset %rip, -NATIVE_SIZE
+        syscall
+        mov     (%rsp), %rcx
+        .cfi_register %rip, %rcx
+        lea     NATIVE_SIZE(%rsp), %rsp
+        .cfi_def_cfa_offset 0
+        jmp     *%rcx
+        .cfi_endproc
+        .size   sta__native, . - sta__native
+
         .section .note.GNU-stack, "", @progbits

@@ -91,6 +91,16 @@ extern STA__HIDDEN STA__THREAD_LOCAL bool sta__entry_borrows;
 /* Entered by a jump, see above; no C function. */
 void sta__entry(void);
 
+/* Likewise, for calls that nobody is interested in. Not for those that sta__needs_entry(). */
+void sta__native(void);
+
+/* Calls that return on another stack, or twice, or that look at the stack pointer. */
+STA__INLINE bool sta__needs_entry(int64_t sys_nr)
+{
+    return sys_nr == SYS_rt_sigreturn || sys_nr == SYS_clone || sys_nr == SYS_fork ||
+           sys_nr == SYS_vfork || sys_nr == SYS_clone3;
+}
+
 /* Address behind the system call instruction of STA__ENTRY_CALL: a thread that is interrupted there
  * has its frame at rsp. */
 extern STA__HIDDEN const char sta__entry_call_end[];

@@ -18,7 +18,7 @@ _Atomic uint8_t sta__interest[256];
 /* At the beginning of the memory that the stubs of a mapping lie in. */
 struct region {
     const struct region *next;
-    uintptr_t entry, interest; /* what the stubs load, to jump to or to look into */
+    uintptr_t entry, native, interest; /* what the stubs load, to jump to or to look into */
     uintptr_t code_start, code_end;
     size_t size;
 };
@@ -53,34 +53,30 @@ static bool emit_relative(struct emitter *emitter, const void *opcode, size_t si
            emit(emitter, &short_distance, sizeof(short_distance));
 }
 
-static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
-
-static bool emit_to_entry(struct emitter *emitter, uintptr_t resume)
+/* Goes to where the region's header says, with the address to come back to in rcx. */
+static bool emit_leave(struct emitter *emitter, uintptr_t resume, size_t slot)
 {
+    static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
     static const uint8_t jump_through[] = {0xff, 0x25};
 
     return emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
-           emit_relative(emitter, jump_through, sizeof(jump_through),
-                         emitter->address + offsetof(struct region, entry));
+           emit_relative(emitter, jump_through, sizeof(jump_through), emitter->address + slot);
 }
 
-/* For a number that is not known: goes native unless somebody is interested. */
+/* For a number that is not known: goes to the entry only if somebody is interested. */
 static bool emit_question(struct emitter *emitter, uintptr_t resume)
 {
     static const uint8_t movzx_al_ecx[] = {0x0f, 0xb6, 0xc8};
     static const uint8_t mov_r11[] = {0x4c, 0x8b, 0x1d};
     static const uint8_t look_up[] = {0x41, 0x0f, 0xb6, 0x0c, 0x0b};
-    static const uint8_t jrcxz[] = {0xe3, 13}; /* over the two instructions of emit_to_entry() */
-    static const uint8_t syscall[] = {0x0f, 0x05};
-    static const uint8_t jump[] = {0xe9};
+    static const uint8_t jrcxz[] = {0xe3, 13}; /* over the two instructions of emit_leave() */
 
     return emit(emitter, movzx_al_ecx, sizeof(movzx_al_ecx)) &&
            emit_relative(emitter, mov_r11, sizeof(mov_r11),
                          emitter->address + offsetof(struct region, interest)) &&
            emit(emitter, look_up, sizeof(look_up)) && emit(emitter, jrcxz, sizeof(jrcxz)) &&
-           emit_to_entry(emitter, resume) && emit(emitter, syscall, sizeof(syscall)) &&
-           emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
-           emit_relative(emitter, jump, sizeof(jump), resume);
+           emit_leave(emitter, resume, offsetof(struct region, entry)) &&
+           emit_leave(emitter, resume, offsetof(struct region, native));
 }
 
 static bool needs_stub(const struct sta__site *site)
@@ -113,9 +109,10 @@ static uintptr_t emit_stub(struct emitter *emitter, const struct sta__site *site
 
     emitter->used = (emitter->used + 15) & ~(size_t)15;
     before = emitter->used;
-    made = emit_moved(emitter, site, analysed) &&
-           (site->nr != STA__NR_UNKNOWN ? emit_to_entry(emitter, resume)
-                                        : emit_question(emitter, resume));
+    made =
+        emit_moved(emitter, site, analysed) &&
+        (site->nr != STA__NR_UNKNOWN ? emit_leave(emitter, resume, offsetof(struct region, entry))
+                                     : emit_question(emitter, resume));
     if (made)
         return emitter->address + before;
     emitter->used = before;
@@ -130,6 +127,7 @@ static size_t make_draft(const struct sta__stubs_order *order, uint8_t *draft, s
     struct region *region = (struct region *)draft;
 
     region->entry = (uintptr_t)sta__entry;
+    region->native = (uintptr_t)sta__native;
     region->interest = (uintptr_t)sta__interest;
     region->code_start = order->start;
     region->code_end = order->end;

@@ -18,11 +18,13 @@
  *      lea resume(%rip),%rcx
  *      jmp *entry
  *  native:
- *      syscall
- *      lea resume(%rip),%rcx       as the kernel would have left it
- *      jmp resume
+ *      lea resume(%rip),%rcx
+ *      jmp *native
  *
- * Stubs are never given back: a thread may be in one, asleep in its call, for as long as it likes.
+ * No call is made in a stub. Unwinders do not know stubs, so one that comes by a signal ends in one
+ * if the signal came at one of these few instructions; nobody is ever asleep there.
+ *
+ * Stubs are never given back: a thread may have been preempted in one.
  * For a mapping that comes again at the same place with the same code they are used again.
  * No libc. The caller sees to it that there is one change at a time.
  */

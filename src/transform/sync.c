@@ -8,6 +8,7 @@
 #include "attach/registry.h"
 #include "base/memory.h"
 #include "base/pages.h"
+#include "transform/entry.h"
 #include "transform/exec.h"
 #include "transform/newcode.h"
 #include "transform/signals.h"
@@ -236,8 +237,9 @@ static void update_interest(struct sta *sta)
 
     for (unsigned i = 0; i < 256; i++)
         interest[i] = sta && (wants_all || sta__hooks_of(sta, -1)->active);
-    for (int nr = 0; sta && nr < STA_SYSCALL_LIMIT; nr++) {
-        if (is_wanted(sta, nr))
+    /* Of some, always: a thread may look at this when nobody is interested any more. */
+    for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
+        if (is_wanted(sta, nr) || sta__needs_entry(nr))
             interest[nr & 0xff] = 1;
     }
     for (unsigned i = 0; i < 256; i++)
