@@ -102,8 +102,8 @@ static int open_file(const struct sta__text *text)
     return -ESTALE;
 }
 
-/* Executable memory for a copy: of the same file, so that the mapping goes on to be known by it and
- * merges with its neighbours; without a file if need be. */
+/* Executable memory for a copy: of the same file, so that the mapping goes on to be known by it;
+ * without a file if need be. */
 static int64_t map_like(const struct sta__text *text, uintptr_t start, size_t size)
 {
     int fd = open_file(text);
@@ -117,6 +117,16 @@ static int64_t map_like(const struct sta__text *text, uintptr_t start, size_t si
             return got;
     }
     return STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* `size` is that of whole pages. */
+static bool is_equal(const uint64_t *a, const uint64_t *b, size_t size)
+{
+    for (size_t i = 0; i < size / sizeof(*a); i++) {
+        if (a[i] != b[i])
+            return false;
+    }
+    return true;
 }
 
 /* Writes the pages from `start` on, as they are to be, to `copy`. */
@@ -135,7 +145,10 @@ static int fill_copy(uintptr_t copy, uintptr_t start, size_t size,
         if (is_as_expected(at, &changes[i]))
             sta__memory_copy(at, changes[i].to, changes[i].size);
     }
-    err = sta__text_fill(copy, draft, size);
+    /* Pages that are as in the file again are the file's again, and take no memory of their own. */
+    err = is_equal((const uint64_t *)copy, (const uint64_t *)draft, size)
+              ? 0
+              : sta__text_fill(copy, draft, size);
     sta__pages_free(draft, size);
     return err;
 }
