@@ -24,6 +24,7 @@ bool sta__choose_mov(const struct sta__code_map *map, struct sta__site *site)
     if (sta__line_back(&line) && is_number_load(&line.instruction)) {
         site->method = STA_SITE_MOV;
         site->reason = STA_REASON_NONE;
+        site->nr = (int32_t)line.instruction.eax;
         site->patch_at = line.at;
         site->patch_size = line.instruction.length;
         return true;

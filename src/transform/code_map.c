@@ -145,11 +145,11 @@ void sta__code_map_settle(struct sta__code_map *map, uintptr_t site)
     uintptr_t behind = site + STA__SHORT_JUMP_SIZE;
     struct sta__instruction instruction;
 
-    if (sta__code_map_start(map, behind) != behind)
+    if (!sta__code_map_is_target(map, behind, behind + 1) ||
+        sta__code_map_start(map, behind) != behind)
         return;
     sta__code_map_instruction(map, behind, &instruction);
-    if (instruction.kind == STA__INSTRUCTION_JUMP &&
-        sta__code_map_is_target(map, behind, behind + 1))
+    if (instruction.kind == STA__INSTRUCTION_JUMP)
         mark_target(map, behind + (uintptr_t)instruction.target);
 }
 

@@ -170,14 +170,14 @@ static bool locate(struct search *search)
 
 static void choose_alone(struct search *search, struct sta__site *site)
 {
-    sta__code_map_settle(&search->map, site->address);
+    if (sta__choose_mov(&search->map, site))
+        return;
     if (sta__is_cancellation_point(&search->map, site->address)) {
         site->method = STA_SITE_LEFT;
         site->reason = STA_REASON_CANCELLATION;
         return;
     }
     site->nr = sta__line_number(&search->map, site->address);
-    sta__choose_mov(&search->map, site);
 }
 
 static void choose_short(struct search *search, enum sta__short_effort effort)
@@ -191,6 +191,9 @@ static void choose_all(struct search *search)
 {
     struct sta__site *sites = search->sites, *end = sites + search->count;
 
+    for (struct sta__site *site = sites; site < end; site++)
+        if (site->method == STA_SITE_TRAP)
+            sta__code_map_settle(&search->map, site->address);
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
             choose_alone(search, site);
