@@ -17,7 +17,7 @@ path_members=(
     entry.S.o entry.c.o exec.c.o int80.c.o program.c.o signal_calls.c.o signals.c.o newcode.c.o
     # transform: rewriting code that the application maps
     decode.c.o decode_kind.c.o cancellation.c.o choose.c.o code_map.c.o padding.c.o relocate.c.o scan.c.o
-    straight_line.c.o writes_eax.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
+    straight_line.c.o writes.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
     text.c.o trap.c.o unwind.c.o
 )
 

@@ -24,6 +24,7 @@ bool sta__choose_mov(const struct sta__code_map *map, struct sta__site *site)
     if (sta__line_back(&line) && is_number_load(&line.instruction)) {
         site->method = STA_SITE_MOV;
         site->reason = STA_REASON_NONE;
+        site->nr = (int32_t)line.instruction.eax;
         site->patch_at = line.at;
         site->patch_size = line.instruction.length;
         return true;
@@ -40,7 +41,6 @@ bool sta__choose_detour(const struct sta__code_map *map, struct sta__site *site)
 {
     struct sta__line line = {.map = map, .at = site->address};
 
-    site->reason = STA_REASON_NO_DETOUR;
     while (sta__line_back(&line) && sta__is_movable(&line.instruction) &&
            site->address - line.at <= DETOUR_MAX) {
         if (line.instruction.length < STA__NEAR_JUMP_SIZE)
@@ -69,9 +69,9 @@ static struct reach reach_of(uintptr_t from)
 static void set_short(struct sta__code_map *map, struct sta__site *site, uintptr_t hop,
                       uintptr_t landing)
 {
-    sta__padding_forget(map, landing, landing + STA__NEAR_JUMP_SIZE);
+    sta__padding_take(map, landing, landing + STA__NEAR_JUMP_SIZE);
     if (hop)
-        sta__padding_forget(map, hop, hop + STA__SHORT_JUMP_SIZE);
+        sta__padding_take(map, hop, hop + STA__SHORT_JUMP_SIZE);
     site->method = STA_SITE_SHORT;
     site->patch_at = site->address;
     site->patch_size = STA__SHORT_JUMP_SIZE;
@@ -113,6 +113,8 @@ bool sta__choose_short(struct sta__code_map *map, struct sta__site *site,
                        enum sta__short_effort effort)
 {
     struct reach reach = reach_of(site->address);
+    uintptr_t low = reach_of(reach.low).low;
+    uintptr_t high = reach_of(reach.high).high + STA__NEAR_JUMP_SIZE;
 
     switch (effort) {
     case STA__SHORT_KNOWN:
@@ -123,11 +125,11 @@ bool sta__choose_short(struct sta__code_map *map, struct sta__site *site,
     case STA__SHORT_HOP:
         return choose_hop(map, site);
     case STA__SHORT_HOP_AROUND:
-        sta__padding_reveal(map, reach_of(reach.low).low,
-                            reach_of(reach.high).high + STA__NEAR_JUMP_SIZE);
+        sta__padding_reveal(map, low, high);
         return choose_landing(map, site) || choose_hop(map, site);
-    case STA__SHORT_EFFORTS:
-        break;
+    case STA__SHORT_SPARE:
+        sta__padding_reveal_spare(map, low, high);
+        return choose_landing(map, site) || choose_hop(map, site);
     }
     return false;
 }

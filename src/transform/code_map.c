@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/gate.h"
+#include "transform/straight_line.h"
 
 /* So that 8 bytes can be read from any byte of a map. */
 #define SLACK 16
@@ -21,7 +22,7 @@ int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     int64_t bits;
 
-    *map = (struct sta__code_map){.code = code, .mapped = 3 * each};
+    *map = (struct sta__code_map){.code = code, .mapped = 4 * each};
     if (map->mapped <= POPULATED_MAX)
         flags |= MAP_POPULATE;
     bits = STA__RAW6(SYS_mmap, 0, map->mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -30,6 +31,7 @@ int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
     map->starts = (uint8_t *)bits;
     map->targets = map->starts + each;
     map->padding = map->targets + each;
+    map->taken = map->padding + each;
     return 0;
 }
 
@@ -113,10 +115,50 @@ static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
     return next;
 }
 
+/*
+ * glibc ends threads with
+ *
+ *     again:  xor %edi,%edi
+ *             mov %edx,%eax
+ *             syscall
+ *             jmp again
+ *
+ * The call does not return. Were the jump taken for one, `again` would be a place where it is not
+ * known how a thread came there. (A branch to the jump itself would make it a real one, after all:
+ * see sta__code_map_settle().)
+ */
+static bool is_behind_exit(const struct sta__code_map *map, uintptr_t at,
+                           const struct sta__instruction *instruction)
+{
+    struct sta__instruction before;
+    uintptr_t site = sta__code_map_before(map, at, &before);
+    int32_t nr;
+
+    if (!site || before.kind != STA__INSTRUCTION_SYSCALL || instruction->target >= 0)
+        return false;
+    nr = sta__line_number(map, site);
+    return nr == SYS_exit || nr == SYS_exit_group;
+}
+
+void sta__code_map_settle(struct sta__code_map *map, uintptr_t site)
+{
+    uintptr_t behind = site + STA__SHORT_JUMP_SIZE;
+    struct sta__instruction instruction;
+
+    if (!sta__code_map_is_target(map, behind, behind + 1) ||
+        sta__code_map_start(map, behind) != behind)
+        return;
+    sta__code_map_instruction(map, behind, &instruction);
+    if (instruction.kind == STA__INSTRUCTION_JUMP)
+        mark_target(map, behind + (uintptr_t)instruction.target);
+}
+
 static void mark_instruction(struct sta__code_map *map, uintptr_t at,
                              const struct sta__instruction *instruction)
 {
     sta__bit_set(map->starts, sta__code_index(map, at));
+    if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction))
+        return;
     if (has_target(instruction))
         mark_target(map, at + (uintptr_t)instruction->target);
     else if (instruction->kind == STA__INSTRUCTION_ENDBR)

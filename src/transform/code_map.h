@@ -4,8 +4,8 @@
  *
  *     starts    an instruction begins here
  *     targets   a branch may land here
- *     padding   nothing executes this byte: it is part of a nop or int3 behind an instruction that
- *               does not go on to the next, and nobody has been given it yet
+ *     padding   this byte may be given to somebody: see padding.c
+ *     taken     it was
  *
  *     bytes     e9 .. .. .. ..  66 90  0f 1f 00  55  48 89 e5  ...
  *     starts     1  0  0  0  0   1  0   1  0  0   1   1  0  0
@@ -27,8 +27,8 @@
 
 struct sta__code_map {
     const struct sta__code *code;
-    uint8_t *starts, *targets, *padding;
-    size_t mapped; /* bytes that the three have together */
+    uint8_t *starts, *targets, *padding, *taken;
+    size_t mapped; /* bytes that they have together */
 };
 
 /* A function, or what lies between two functions. */
@@ -50,6 +50,10 @@ uintptr_t sta__code_map_decode(struct sta__code_map *map, const struct sta__span
 
 /* The same, but for spans decoded already. */
 void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span);
+
+/* After all branches are known: sees to what depends on those to what is behind this system call.
+ */
+void sta__code_map_settle(struct sta__code_map *map, uintptr_t site);
 
 /* The first place from `at` on that has the bytes of the system call instruction, 0f 05; `end` if
  * there is none. */
@@ -82,12 +86,16 @@ bool sta__falls_through(uint8_t kind);
 
 void sta__padding_add(struct sta__code_map *map, uintptr_t from, uintptr_t to);
 void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to);
+void sta__padding_take(struct sta__code_map *map, uintptr_t from, uintptr_t to);
 
 /* Makes known what padding there is between two addresses, in functions and between them. */
 void sta__padding_reveal(struct sta__code_map *map, uintptr_t from, uintptr_t to);
 
+/* The same for spare bytes of nops that are executed. */
+void sta__padding_reveal_spare(struct sta__code_map *map, uintptr_t from, uintptr_t to);
+
 /* The first `size` bytes (2 to 8) of known padding in a row that begin between `from` and `to`,
- * both included. 0: there are none. They are not taken yet: see sta__padding_forget(). */
+ * both included. 0: there are none. */
 uintptr_t sta__padding_find(struct sta__code_map *map, uintptr_t from, uintptr_t to, unsigned size);
 
 /* Small things */

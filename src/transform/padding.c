@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Padding that is never executed: compilers align what follows a jump or a return with nops, and
- * functions with nops or int3. Behind such an instruction nothing arrives at them but a branch.
+ * Padding: bytes that can be changed without a thread noticing. There are two kinds.
  *
- * Only here an unknown branch would do harm: it would run what a site put there. What a jump table
- * leads to begins with an instruction of its own, behind the padding, so those need not be known.
+ * What is never executed: compilers align what follows a jump or a return with nops, and functions
+ * with nops or int3. Behind such an instruction nothing arrives at them but a branch. Only here an
+ * unknown branch would do harm: it would run what a site put there. What a jump table leads to
+ * begins with an instruction of its own, behind the padding, so those need not be known.
+ *
+ * What is executed and means nothing: the address that a long nop names, but does not use. The nop
+ * stays one of the same length, whatever is in there:
+ *
+ *     66 2e 0f 1f 84 00 00 00 00 00     cs nopw 0(%rax,%rax,1)
+ *     66 2e 0f 1f 84 e9 .. .. .. ..     cs nopw ...(%rcx,%rbp,8), with a jump inside
  */
 #include "transform/code_map.h"
 
@@ -13,7 +20,8 @@
 void sta__padding_add(struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     for (; from < to; from++)
-        sta__bit_set(map->padding, sta__code_index(map, from));
+        if (!sta__bit(map->taken, sta__code_index(map, from)))
+            sta__bit_set(map->padding, sta__code_index(map, from));
 }
 
 void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to)
@@ -22,7 +30,14 @@ void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to
         sta__bit_clear(map->padding, sta__code_index(map, from));
 }
 
-/* Between functions */
+void sta__padding_take(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    sta__padding_forget(map, from, to);
+    for (; from < to; from++)
+        sta__bit_set(map->taken, sta__code_index(map, from));
+}
+
+/* Never executed */
 
 static bool is_all_padding(const struct sta__span *span)
 {
@@ -41,8 +56,7 @@ static void reveal_gap(struct sta__code_map *map, const struct sta__span *gap)
     struct sta__span before, behind;
     struct sta__instruction last;
 
-    if (gap->start == map->code->start || gap->end == map->code->end ||
-        sta__bit(map->starts, sta__code_index(map, gap->start)) || !is_all_padding(gap))
+    if (gap->start == map->code->start || gap->end == map->code->end || !is_all_padding(gap))
         return;
     before = sta__span_at(map->code, gap->start - 1);
     behind = sta__span_at(map->code, gap->end);
@@ -50,8 +64,6 @@ static void reveal_gap(struct sta__code_map *map, const struct sta__span *gap)
     sta__code_map_need(map, &behind);
     if (!sta__code_map_before(map, gap->start, &last) || sta__falls_through(last.kind))
         return;
-    /* Once only: what was handed out is not to come back. */
-    sta__bit_set(map->starts, sta__code_index(map, gap->start));
     sta__padding_add(map, gap->start, gap->end);
 }
 
@@ -69,6 +81,33 @@ void sta__padding_reveal(struct sta__code_map *map, uintptr_t from, uintptr_t to
             sta__code_map_need(map, &span);
         else
             reveal_gap(map, &span);
+    }
+}
+
+/* Executed */
+
+/* The bytes of an instruction behind ModRM. */
+static void add_spare(struct sta__code_map *map, uintptr_t at,
+                      const struct sta__instruction *instruction)
+{
+    if (instruction->kind == STA__INSTRUCTION_NOP && instruction->modrm_offset != 0 &&
+        !sta__code_map_is_target(map, at + 1, at + instruction->length))
+        sta__padding_add(map, at + instruction->modrm_offset + 1, at + instruction->length);
+}
+
+void sta__padding_reveal_spare(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    struct sta__instruction instruction;
+
+    if (from < map->code->start)
+        from = map->code->start;
+    if (to > map->code->end)
+        to = map->code->end;
+    for (uintptr_t at = from; at < to; at++) {
+        if (!sta__bit(map->starts, sta__code_index(map, at)))
+            continue;
+        sta__code_map_instruction(map, at, &instruction);
+        add_spare(map, at, &instruction);
     }
 }
 

@@ -170,13 +170,21 @@ static bool locate(struct search *search)
 
 static void choose_alone(struct search *search, struct sta__site *site)
 {
+    if (sta__choose_mov(&search->map, site))
+        return;
     if (sta__is_cancellation_point(&search->map, site->address)) {
         site->method = STA_SITE_LEFT;
         site->reason = STA_REASON_CANCELLATION;
         return;
     }
     site->nr = sta__line_number(&search->map, site->address);
-    sta__choose_mov(&search->map, site);
+}
+
+static void choose_short(struct search *search, enum sta__short_effort effort)
+{
+    for (size_t i = 0; i < search->count; i++)
+        if (search->sites[i].method == STA_SITE_TRAP)
+            sta__choose_short(&search->map, &search->sites[i], effort);
 }
 
 static void choose_all(struct search *search)
@@ -185,14 +193,22 @@ static void choose_all(struct search *search)
 
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
+            sta__code_map_settle(&search->map, site->address);
+    for (struct sta__site *site = sites; site < end; site++)
+        if (site->method == STA_SITE_TRAP)
             choose_alone(search, site);
-    for (unsigned effort = 0; effort < STA__SHORT_EFFORTS; effort++)
-        for (struct sta__site *site = sites; site < end; site++)
-            if (site->method == STA_SITE_TRAP)
-                sta__choose_short(&search->map, site, (enum sta__short_effort)effort);
+    choose_short(search, STA__SHORT_KNOWN);
+    choose_short(search, STA__SHORT_AROUND);
+    choose_short(search, STA__SHORT_HOP);
+    choose_short(search, STA__SHORT_HOP_AROUND);
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
             sta__choose_detour(&search->map, site);
+    /* Rather than a trap only: padding that is executed has to be written with more care. */
+    choose_short(search, STA__SHORT_SPARE);
+    for (struct sta__site *site = sites; site < end; site++)
+        if (site->method == STA_SITE_TRAP)
+            site->reason = STA_REASON_NO_DETOUR;
 }
 
 static int analyse(struct search *search)

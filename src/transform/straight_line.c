@@ -32,15 +32,90 @@ bool sta__line_back(struct sta__line *line)
     return true;
 }
 
+/* The number of the register in ModRM's fields, REX included. */
+static unsigned rm_register(const struct sta__instruction *instruction)
+{
+    return (instruction->modrm & 7u) | (instruction->rex & 1u) << 3;
+}
+
+static unsigned reg_register(const struct sta__instruction *instruction)
+{
+    return (instruction->modrm >> 3 & 7u) | (instruction->rex & 4u) << 1;
+}
+
+static bool is_plain(const struct sta__instruction *instruction)
+{
+    return instruction->encoding == STA__ENCODING_LEGACY && instruction->map == 0 &&
+           !sta__has_word_operands(instruction);
+}
+
+static bool is_between_registers(const struct sta__instruction *instruction)
+{
+    return is_plain(instruction) && instruction->modrm >= 0xc0;
+}
+
+/* mov $n,%reg; xor %reg,%reg. */
+static bool is_constant(const struct sta__line *line, unsigned reg, int32_t *value)
+{
+    const struct sta__instruction *instruction = &line->instruction;
+    unsigned opcode_reg = (instruction->opcode & 7u) | (instruction->rex & 1u) << 3;
+
+    switch (is_plain(instruction) ? instruction->opcode : 0) {
+    case 0x31:
+    case 0x33:
+        *value = 0;
+        return instruction->modrm >= 0xc0 && rm_register(instruction) == reg &&
+               reg_register(instruction) == reg;
+    case 0xb8 ... 0xbf:
+        if (instruction->imm_size != sizeof(*value) || opcode_reg != reg)
+            return false;
+        break;
+    case 0xc7:
+        if (instruction->modrm < 0xc0 || rm_register(instruction) != reg)
+            return false;
+        break;
+    default:
+        return false;
+    }
+    __builtin_memcpy(value, (const void *)(line->at + instruction->imm_offset), sizeof(*value));
+    return true;
+}
+
+/* mov %other,%reg. Sets *reg to the other. */
+static bool is_copy(const struct sta__instruction *instruction, unsigned *reg)
+{
+    unsigned from, to;
+
+    if (!is_between_registers(instruction))
+        return false;
+    switch (instruction->opcode) {
+    case 0x89:
+        from = reg_register(instruction);
+        to = rm_register(instruction);
+        break;
+    case 0x8b:
+        from = rm_register(instruction);
+        to = reg_register(instruction);
+        break;
+    default:
+        return false;
+    }
+    if (to != *reg || from == STA__RSP)
+        return false;
+    *reg = from;
+    return true;
+}
+
 int32_t sta__line_number(const struct sta__code_map *map, uintptr_t site)
 {
     struct sta__line line = {.map = map, .at = site};
+    unsigned reg = STA__RAX;
+    int32_t value;
 
     for (unsigned i = 0; i < NUMBER_STEPS && sta__line_back(&line); i++) {
-        if (line.instruction.kind == STA__INSTRUCTION_SET_EAX)
-            return line.instruction.eax <= INT32_MAX ? (int32_t)line.instruction.eax
-                                                     : STA__NR_UNKNOWN;
-        if (sta__may_write_eax(&line.instruction))
+        if (is_constant(&line, reg, &value))
+            return value >= 0 ? value : STA__NR_UNKNOWN;
+        if (!is_copy(&line.instruction, &reg) && sta__may_write(&line.instruction, reg))
             break;
     }
     return STA__NR_UNKNOWN;

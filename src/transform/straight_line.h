@@ -23,8 +23,14 @@ bool sta__line_back(struct sta__line *line);
 /* The number that a system call at `site` is made with, or STA__NR_UNKNOWN. */
 int32_t sta__line_number(const struct sta__code_map *map, uintptr_t site);
 
-/* Whether an instruction may change eax. Knows the usual ones; of others it says yes. */
-bool sta__may_write_eax(const struct sta__instruction *instruction);
+/* Numbers of registers, as instructions have them. */
+#define STA__RAX 0
+#define STA__RDX 2
+#define STA__RSP 4
+
+/* Whether an instruction may write register `reg`, which is not rsp. Knows the usual ones; of
+ * others it says yes. */
+bool sta__may_write(const struct sta__instruction *instruction, unsigned reg);
 
 /* Whether the instruction does the same at another address, once its displacement is corrected: see
  * sta__relocate(). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which instructions leave eax alone. Only legacy encodings that are usual between a constant and a
- * system call are known, by what they write, one letter an opcode:
+ * Which general registers an instruction writes. Only legacy encodings that are usual between a
+ * constant and a system call are known, one letter an opcode:
  *
  *     -  no general register but rsp
  *     m  what ModRM's rm field names: a register, or memory
@@ -9,9 +9,9 @@
  *     M  as m, R  as r, of one byte: without REX, numbers 4 to 7 are ah, ch, dh, bh
  *     o  the register that the opcode names, O  likewise, of one byte
  *     c  as m, C  as M; but /7 only compares
- *     t  as m, T  as M; but /0 and /1 only test, and /4 to /7 write rax
+ *     t  as m, T  as M; but /0 and /1 only test, and /4 to /7 write rax and rdx
  *     p  as m, but /6 pushes
- *     .  anything: eax, for all we know
+ *     .  anything, for all we know
  */
 #include "transform/straight_line.h"
 
@@ -70,24 +70,25 @@ static char what_is_written(const struct sta__instruction *instruction)
     return instruction->map == 0 ? writes_map_0[row][column] : writes_map_1[row][column];
 }
 
-/* Whether the register with this number (bits 0 to 2) is a part of eax. */
-static bool is_eax(const struct sta__instruction *instruction, unsigned number, uint8_t rex_bit,
-                   bool is_byte)
+/* Whether the register that a field of ModRM or the opcode names (bits 0 to 2 of its number) is a
+ * part of register `reg`. */
+static bool names(const struct sta__instruction *instruction, unsigned field, uint8_t rex_bit,
+                  bool is_byte, unsigned reg)
 {
-    if (is_byte && !instruction->rex && number == 4) /* ah */
-        return true;
-    return number == 0 && !(instruction->rex & rex_bit);
+    if (is_byte && !instruction->rex && field >= 4) /* ah, ch, dh, bh */
+        return field - 4 == reg;
+    return field + (instruction->rex & rex_bit ? 8 : 0) == reg;
 }
 
-static bool rm_is_eax(const struct sta__instruction *instruction, bool is_byte)
+static bool rm_names(const struct sta__instruction *instruction, bool is_byte, unsigned reg)
 {
     return instruction->modrm >= 0xc0 &&
-           is_eax(instruction, instruction->modrm & 7, REX_B, is_byte);
+           names(instruction, instruction->modrm & 7, REX_B, is_byte, reg);
 }
 
-bool sta__may_write_eax(const struct sta__instruction *instruction)
+bool sta__may_write(const struct sta__instruction *instruction, unsigned reg)
 {
-    unsigned reg = instruction->modrm >> 3 & 7;
+    unsigned field = instruction->modrm >> 3 & 7;
     char written = what_is_written(instruction);
     bool is_byte = written >= 'A' && written <= 'Z';
 
@@ -96,21 +97,22 @@ bool sta__may_write_eax(const struct sta__instruction *instruction)
         return false;
     case 'm':
     case 'M':
-        return rm_is_eax(instruction, is_byte);
+        return rm_names(instruction, is_byte, reg);
     case 'r':
     case 'R':
-        return is_eax(instruction, reg, REX_R, is_byte);
+        return names(instruction, field, REX_R, is_byte, reg);
     case 'o':
     case 'O':
-        return is_eax(instruction, instruction->opcode & 7, REX_B, is_byte);
+        return names(instruction, instruction->opcode & 7, REX_B, is_byte, reg);
     case 'c':
     case 'C':
-        return reg != 7 && rm_is_eax(instruction, is_byte);
+        return field != 7 && rm_names(instruction, is_byte, reg);
     case 't':
     case 'T':
-        return reg >= 4 || (reg >= 2 && rm_is_eax(instruction, is_byte));
+        return field >= 4 ? reg == STA__RAX || reg == STA__RDX
+                          : field >= 2 && rm_names(instruction, is_byte, reg);
     case 'p':
-        return reg != 6 && rm_is_eax(instruction, is_byte);
+        return field != 6 && rm_names(instruction, is_byte, reg);
     }
     return true;
 }
