@@ -33,8 +33,8 @@ print(subprocess.run(["sh", "-c", "echo $1", "x", "y"], env={}, stdout=subproces
 print(subprocess.run("cat | tr a-z A-Z", shell=True, input=b"text", capture_output=True).stdout)
 try:
     subprocess.run(["does-not-exist"])
-except FileNotFoundError as e:
-    print(e)
+except OSError:
+    print("no such program")
 def group():
     os.setpgid(0, 0)
 print(subprocess.check_output(["echo", "after preexec_fn"], preexec_fn=group))

@@ -18,6 +18,17 @@ if [ "${STA_TEST_USER:-}" = nobody ]; then
     as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 
+# Ends what is still at work in a directory of ours: a server of a test that failed.
+end_processes_in()
+{
+    local process
+    for process in /proc/[0-9]*; do
+        case $(readlink "$process/cwd" 2>/dev/null) in
+        "$1" | "$1"/*) kill -KILL "${process#/proc/}" 2>/dev/null || true ;;
+        esac
+    done
+}
+
 # run DIRECTORY FUNCTION VARIABLE=VALUE...: leaves out, err and status beside the directory.
 run()
 {
@@ -30,6 +41,7 @@ run()
         TMPDIR="$directory" LC_ALL=C "$@" bash -c "$(declare -f); set -u; $function") \
         </dev/null >"$work/out" 2>"$work/err" || status=$?
     echo "$status" >"$work/status"
+    end_processes_in "$directory"
 }
 
 # What differs from run to run is made equal: a function normal_<program>, where there is one.
