@@ -4,6 +4,7 @@
 #   STA_SOURCE_DIR    the repository
 #   STA_BUILD_DIR     this build
 #   STA_ARCHIVE       its libsta.a
+#   STA_AGENT         its libsta-agent.so
 #   STA_SANITIZE      address, thread or empty
 #
 # shellcheck shell=bash

@@ -120,8 +120,8 @@ static bool find_library(void)
     return !strpbrk(library, ": "); /* LD_PRELOAD takes them for separators */
 }
 
-/* A setting as children get it: the program may change its directory, or close the descriptor and
- * open another file under the same number. */
+/* A setting as children get it, from the program's own environment, too: the program may change its
+ * directory, or close the descriptor and open another file under the same number. */
 static const char *setting_for_children(const char *variable)
 {
     const struct sta__agent_target *target = &config.output;
@@ -170,11 +170,18 @@ static int start_following(void)
         return 0;
     }
     for (char **at = environ; *at && follow.setting_count < STA__EXEC_SETTING_MAX; at++) {
+        const char *setting;
+
         if (strncmp(*at, STA__AGENT_PREFIX, sizeof(STA__AGENT_PREFIX) - 1) != 0)
             continue;
-        settings[follow.setting_count] = keep(setting_for_children(*at));
-        if (!settings[follow.setting_count++])
+        setting = setting_for_children(*at);
+        if (setting == output_setting)
+            *at = output_setting;
+        else
+            setting = keep(setting);
+        if (!setting)
             return -ENOMEM;
+        settings[follow.setting_count++] = setting;
     }
     /* Release: pairs with the load in sta__exec_call(). */
     atomic_store_explicit(&sta__exec_follow, &follow, memory_order_release);
