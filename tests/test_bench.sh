@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# The benches run and what they measure was done: each row of bench_dispatch checks that itself. No
-# figure is judged.
+# The benches run and what they measure was done: each row checks that itself. No figure is judged.
 # shellcheck source=tests/check.sh
 source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
 need_plain_build
@@ -16,12 +15,29 @@ bench_dispatch_fills_its_table()
     done
 }
 
-bench_dispatch_refuses_what_it_does_not_know()
+bench_intercept_fills_its_tables()
 {
-    local status=0
-    "$STA_BUILD_DIR/tests/bench/bench_dispatch" --rounds 0 >"$work/out" 2>&1 || status=$?
-    [ $status -eq 2 ] || fail "--rounds 0: status $status, not 2"
+    "$STA_BUILD_DIR/tests/bench/bench_intercept" --quick >"$work/table" ||
+        fail "bench_intercept: status $?" "$(cat "$work/table")"
+    local row
+    for row in 'number 500: native' 'getppid: native' 'write, .*: native' 'read, .*: native' \
+        ' +nothing attached +-?' ' +1 enter \+ 1 exit +' ' +1 enter, plain callback +' \
+        ' +install and attach to all, ms +-?' ' +memory, KiB +'; do
+        grep -qE "^$row *[0-9.]+" "$work/table" ||
+            fail "no figures for '$row' in:" "$(cat "$work/table")"
+    done
+}
+
+benches_refuse_what_they_do_not_know()
+{
+    local bench status
+    for bench in bench_dispatch bench_intercept; do
+        status=0
+        "$STA_BUILD_DIR/tests/bench/$bench" --rounds 0 >"$work/out" 2>&1 || status=$?
+        [ $status -eq 2 ] || fail "$bench --rounds 0: status $status, not 2"
+    done
 }
 
 bench_dispatch_fills_its_table
-bench_dispatch_refuses_what_it_does_not_know
+bench_intercept_fills_its_tables
+benches_refuse_what_they_do_not_know

@@ -129,7 +129,9 @@ STA__INLINE void run_list(const struct sta__list *list, struct frame *frame, boo
 {
     if (!list)
         return;
-    if (sta__unlikely(list->count > 1 || stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
+    if (sta__unlikely(
+            list->count > 1 || stripe >= STA__STRIPE_OWNED ||
+            ((kind & STA__CALL_VECTORS) && !(list->entries->flags & STA_CALLBACK_GENERAL_REGS))))
         run_several(list, frame, is_enter, stripe, kind);
     else
         run_one(list->entries, frame, is_enter, stripe, 0);
@@ -311,6 +313,25 @@ void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind)
     if (!(kind & STA__CALL_SKIPPED))
         made(hooks, call);
     leave(sta, hooks, call, kind);
+}
+
+int sta__enter_ordinary(struct sta *sta, struct sta__call *call)
+{
+    struct sta__hooks *hooks = sta__hooks_of(sta, (int)call->enter.id);
+
+    call->hooks = hooks;
+    if (sta__likely(enter(sta, hooks, call, STA__CALL_VECTORS)))
+        return 0;
+    leave(sta, hooks, call, STA__CALL_VECTORS);
+    return 1;
+}
+
+void sta__exit_ordinary(struct sta *sta, struct sta__call *call)
+{
+    struct sta__hooks *hooks = sta__hooks_of(sta, (int)call->enter.id);
+
+    made(hooks, call);
+    leave(sta, hooks, call, STA__CALL_VECTORS);
 }
 
 static struct frame *current_frame(const void *stack_address)

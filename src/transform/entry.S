@@ -4,6 +4,9 @@
 
         .section sta_gate, "ax", @progbits
 
+#define FLAG_DIRECTION 0x400
+#define FLAG_OVERFLOW  0x800
+
 /* rsp + offset points to a frame: the caller's registers are where they were, its stack pointer and
  * return address in the frame. 0x0f: CFA = *(rsp + FRAME_SP); 0x10: rip was saved at rsp +
  * FRAME_RETURN_ADDRESS. The operands are sleb128. */
@@ -72,22 +75,59 @@ sta__entry:
         build_frame
         cfi_frame
         mov     PUSHED_FLAGS(%r11), %r11
-        mov     %r11, STA__FRAME_FLAGS(%rsp)
-        cld
         cltq                            /* the kernel looks at 32 bits, sign-extended */
+        mov     %r11, STA__FRAME_FLAGS(%rsp)
         mov     %rax, STA__FRAME_NR(%rsp)
+        test    $FLAG_DIRECTION, %r11d
+        jnz     .Lbackwards
+.Lforwards:
         mov     %rsp, %rdi
         call    sta__entry_before
 
-        cmp     $STA__ENTRY_DONE, %eax
-        je      .Lleave
-        ja      .Lspecial
+        test    %eax, %eax
+        jnz     .Lnot_plain
         load_arguments
         mov     STA__FRAME_NR(%rsp), %rax
         syscall
         .globl  sta__entry_call_end
         .hidden sta__entry_call_end
 sta__entry_call_end:
+        mov     STA__FRAME_HOOKS(%rsp), %rcx
+        testb   $STA__ENTRY_AFTER, STA__HOOKS_ACTIVE(%rcx)
+        jnz     .Lcalled
+
+        /* The arguments are in their registers, the result is in rax, and rcx and r11 are free. */
+.Lreturn:
+        mov     STA__FRAME_FLAGS(%rsp), %ecx
+        mov     %rax, %r11
+        test    $FLAG_DIRECTION, %ecx
+        jnz     .Lreturn_backwards
+        /* popfq takes as long as a third of a call. Of what it restores, callbacks change these six
+         * only: sahf has five, and the addition overflows if the sixth was set. */
+        mov     %ecx, %eax
+        shl     $8, %eax
+        and     $FLAG_OVERFLOW, %ecx
+        add     $0x80000000 - FLAG_OVERFLOW, %ecx
+        sahf
+.Lreturn_with_flags:
+        mov     %r11, %rax
+        mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
+        mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
+        mov     STA__FRAME_SP(%rsp), %rsp
+        .cfi_remember_state
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
+        jmp     *%rcx
+        .cfi_restore_state
+
+.Lbackwards:
+        cld
+        jmp     .Lforwards
+
+.Lreturn_backwards:
+        load_flags
+        jmp     .Lreturn_with_flags
+
 .Lcalled:
         mov     %rax, STA__FRAME_RET(%rsp)
         mov     %rsp, %rdi
@@ -95,18 +135,12 @@ sta__entry_call_end:
 
 .Lleave:
         load_arguments
-        load_flags
         mov     STA__FRAME_RET(%rsp), %rax
-        mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
-        mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
-        .cfi_remember_state
-        mov     STA__FRAME_SP(%rsp), %rsp
-        .cfi_def_cfa %rsp, 0
-        .cfi_register %rip, %rcx
-        jmp     *%rcx
-        .cfi_restore_state
+        jmp     .Lreturn
 
-.Lspecial:
+.Lnot_plain:
+        cmp     $STA__ENTRY_DONE, %eax
+        je      .Lleave
         cmp     $STA__ENTRY_VFORK, %eax
         je      .Lvfork
         ja      .Lclone

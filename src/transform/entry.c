@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "attach/registry.h"
 #include "base/gate.h"
 #include "base/memory.h"
 #include "transform/exec.h"
@@ -20,6 +21,10 @@
 _Static_assert(offsetof(struct sta__entry_frame, call.enter.id) == STA__FRAME_NR, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, call.enter.args) == STA__FRAME_ARGS, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, call.ret) == STA__FRAME_RET, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, call.hooks) == STA__FRAME_HOOKS, "entry.S");
+_Static_assert(offsetof(struct sta__hooks, active) == STA__HOOKS_ACTIVE, "entry.S");
+_Static_assert((STA__ACTIVE_EXIT | STA__ACTIVE_ALWAYS) == STA__ENTRY_AFTER, "entry.S");
+_Static_assert(STA__ENTRY_CALL == 0 && STA__ENTRY_DONE == 1, "sta__enter_ordinary() returns them");
 _Static_assert(offsetof(struct sta__entry_frame, return_address) == STA__FRAME_RETURN_ADDRESS, "");
 _Static_assert(offsetof(struct sta__entry_frame, flags) == STA__FRAME_FLAGS, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, sp) == STA__FRAME_SP, "entry.S");
@@ -194,11 +199,16 @@ static void exit_event(struct sta__call *call, unsigned kind)
         sta__exit(sta, call, STA__CALL_VECTORS | kind);
 }
 
-int sta__entry_before(struct sta__entry_frame *frame)
+/* Stands for what is attached to a special call: all that matters is that sta__entry_after() is
+ * called. */
+static struct sta__hooks special_hooks = {.active = STA__ACTIVE_ALWAYS};
+
+static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
 {
     struct sta *sta = active();
     int how;
 
+    frame->call.hooks = &special_hooks;
     frame->call.outer = NULL;
     if (sta && !sta__enter(sta, &frame->call, STA__CALL_VECTORS)) {
         exit_event(&frame->call, STA__CALL_SKIPPED);
@@ -208,6 +218,53 @@ int sta__entry_before(struct sta__entry_frame *frame)
     if (how == STA__ENTRY_DONE)
         exit_event(&frame->call, 0);
     return how;
+}
+
+/* Calls that choose() must see. */
+static const uint8_t special[STA_SYSCALL_LIMIT] = {
+    [SYS_rt_sigreturn] = 1,
+    [SYS_exit] = 1,
+    [SYS_execve] = 1,
+    [SYS_execveat] = 1,
+    /* read_clone() */
+    [SYS_fork] = 1,
+    [SYS_vfork] = 1,
+    [SYS_clone] = 1,
+    [SYS_clone3] = 1,
+    /* sta__signals_call() */
+    [SYS_rt_sigaction] = 1,
+    [SYS_rt_sigprocmask] = 1,
+    [SYS_rt_sigpending] = 1,
+    [SYS_rt_sigtimedwait] = 1,
+    [SYS_signalfd] = 1,
+    [SYS_signalfd4] = 1,
+    [SYS_rt_sigsuspend] = 1,
+    [SYS_ppoll] = 1,
+    [SYS_epoll_pwait] = 1,
+    [SYS_epoll_pwait2] = 1,
+    [SYS_pselect6] = 1,
+    [SYS_io_pgetevents] = 1,
+    /* sta__newcode_call() */
+    [SYS_mmap] = 1,
+    [SYS_mprotect] = 1,
+    [SYS_pkey_mprotect] = 1,
+    [SYS_munmap] = 1,
+    [SYS_mremap] = 1,
+};
+
+static bool is_special(long sys_nr)
+{
+    return (unsigned long)sys_nr < STA_SYSCALL_LIMIT && special[sys_nr];
+}
+
+/* Nearly all calls are ordinary: callbacks are all that there is to them. */
+int sta__entry_before(struct sta__entry_frame *frame)
+{
+    struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
+
+    if (sta__unlikely(!sta || owner != 0 || is_special(frame->call.enter.id)))
+        return before_special(frame);
+    return sta__enter_ordinary(sta, &frame->call);
 }
 
 /* The child's side of a call that created it: interception goes on in the child. */
@@ -247,13 +304,23 @@ static void created(const struct sta__entry_frame *frame)
     sta__exec_given_back();
 }
 
-void sta__entry_after(struct sta__entry_frame *frame)
+static STA__NOINLINE void after_special(struct sta__entry_frame *frame)
 {
     if (frame->clone_flags != STA__NO_CLONE && frame->call.ret == 0)
         began(frame);
     else
         created(frame);
     exit_event(&frame->call, 0);
+}
+
+void sta__entry_after(struct sta__entry_frame *frame)
+{
+    struct sta *sta = active();
+
+    if (sta__unlikely(frame->call.hooks == &special_hooks))
+        after_special(frame);
+    else if (sta)
+        sta__exit_ordinary(sta, &frame->call);
 }
 
 void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed)

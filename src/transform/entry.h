@@ -34,12 +34,18 @@
 #define STA__FRAME_NR             8
 #define STA__FRAME_ARGS           16
 #define STA__FRAME_RET            64
-#define STA__FRAME_RETURN_ADDRESS 80
-#define STA__FRAME_FLAGS          88
-#define STA__FRAME_SP             96
-#define STA__FRAME_CLONE_FLAGS    104
-#define STA__FRAME_BLOCKED        112
+#define STA__FRAME_HOOKS          72
+#define STA__FRAME_RETURN_ADDRESS 88
+#define STA__FRAME_FLAGS          96
+#define STA__FRAME_SP             104
+#define STA__FRAME_CLONE_FLAGS    112
+#define STA__FRAME_BLOCKED        120
 #define STA__FRAME_SIZE           128
+
+/* Offset in struct sta__hooks, and what to look for there to find out whether there is something to
+ * do after the call. */
+#define STA__HOOKS_ACTIVE 16
+#define STA__ENTRY_AFTER  6
 
 /* Offsets in struct sta__entry_seed. */
 #define STA__SEED_RETURN_ADDRESS 0
@@ -67,7 +73,6 @@ struct sta__entry_frame {
     uint64_t sp;             /* the application's stack pointer */
     uint64_t clone_flags;    /* what kind of child a call creates; STA__NO_CLONE: it creates none */
     uint64_t blocked;        /* for such calls: see sta__signals_app_blocked() */
-    uint64_t unused;
 };
 
 #    define STA__NO_CLONE UINT64_MAX

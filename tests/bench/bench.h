@@ -36,7 +36,7 @@ void pin_to(unsigned which); /* 0 or 1; nothing if there are not two */
 /* [--rounds N] [--quick]; ends the program with status 2 if it does not understand them. */
 struct bench_options {
     unsigned rounds;
-    bool is_quick; /* it shall run, but the figures do not matter */
+    bool is_quick; /* whether it works is all that matters */
 };
 void bench_options_parse(struct bench_options *options, int argc, char **argv);
 
