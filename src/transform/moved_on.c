@@ -17,14 +17,24 @@
 #include <time.h>
 
 #include "base/gate.h"
+#include "base/pages.h"
 #include "transform/text.h"
 
-#define POLL_NS   (100 * 1000)
+#define POLL_NS   (200 * 1000)
 #define POLLS_MAX 10000
 
-/* So much time is for more than the way out of the kernel, on which a thread may be preempted
- * again. */
-#define ENOUGH_NS 50000
+/* The time that a thread has run includes that in the kernel: its way back to the instruction may
+ * be a page fault that waits, spinning, for somebody who maps memory. That ends after four
+ * milliseconds at most, when the kernel gives who waits precedence (kernel/locking/rwsem.c). */
+#define ENOUGH_NS 5000000
+
+#define THREAD_MAX 65536
+
+/* A thread, and how long it had run at the beginning. */
+struct thread {
+    int tid;
+    uint64_t time_run;
+};
 
 static int64_t read_task_file(int tid, const char *name, char *text, size_t size)
 {
@@ -58,50 +68,68 @@ static uint64_t time_run(int tid)
                                                                     : strtoull(text, NULL, 10);
 }
 
-static int wait_for(int tid)
+static int wait_for(const struct thread *thread)
 {
     const struct timespec interval = {.tv_nsec = POLL_NS};
-    uint64_t begin = time_run(tid), now;
 
     for (int polls = 0; polls < POLLS_MAX; polls++) {
-        now = time_run(tid);
-        if (now == UINT64_MAX || now >= begin + ENOUGH_NS || is_asleep(tid))
+        uint64_t now = time_run(thread->tid);
+
+        if (now == UINT64_MAX || now >= thread->time_run + ENOUGH_NS || is_asleep(thread->tid))
             return 0;
         STA__RAW2(SYS_nanosleep, &interval, 0);
     }
     return -ETIMEDOUT;
 }
 
-static int wait_for_entries(const char *entries, int64_t size)
+static size_t add_entries(const char *entries, int64_t size, struct thread *threads, size_t count)
 {
-    int self = (int)STA__RAW0(SYS_gettid), err = 0;
+    int self = (int)STA__RAW0(SYS_gettid);
 
-    for (int64_t at = 0; at < size && err == 0;) {
+    for (int64_t at = 0; at < size && count < THREAD_MAX;) {
         const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
         int tid = atoi(entry->d_name); /* 0 for . and .. */
 
         at += entry->d_reclen;
         if (tid > 0 && tid != self)
-            err = wait_for(tid);
+            threads[count++] = (struct thread){tid, time_run(tid)};
     }
-    return err;
+    return count;
+}
+
+/* The other threads. Returns how many, or -errno. */
+static int64_t list_threads(struct thread *threads)
+{
+    int64_t fd =
+        STA__RAW4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    char entries[4096] __attribute__((aligned(8)));
+    size_t count = 0;
+    int64_t size;
+
+    if (fd < 0)
+        return fd;
+    do {
+        size = STA__RAW3(SYS_getdents64, fd, entries, sizeof(entries));
+        count = add_entries(entries, size, threads, count);
+    } while (size > 0);
+    STA__RAW1(SYS_close, fd);
+    return size < 0 ? size : (int64_t)count;
 }
 
 int sta__wait_until_moved_on(void)
 {
-    char entries[4096] __attribute__((aligned(8)));
-    int64_t fd, size;
+    struct thread *threads;
+    int64_t count;
     int err = 0;
 
     if (sta__text_is_alone())
         return 0;
-    fd = STA__RAW4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return (int)fd;
-    do {
-        size = STA__RAW3(SYS_getdents64, fd, entries, sizeof(entries));
-        err = size < 0 ? (int)size : wait_for_entries(entries, size);
-    } while (size > 0 && err == 0);
-    STA__RAW1(SYS_close, fd);
-    return err;
+    threads = sta__pages_alloc(THREAD_MAX * sizeof(*threads));
+    if (!threads)
+        return -ENOMEM;
+    count = list_threads(threads);
+    for (int64_t i = 0; i < count && err == 0; i++)
+        err = wait_for(&threads[i]);
+    sta__pages_free(threads, THREAD_MAX * sizeof(*threads));
+    return count < 0 ? (int)count : err;
 }

@@ -186,9 +186,22 @@ static void collect_paddings(struct batch *batch, struct sta *sta,
         add_padding(batch, site, false);
 }
 
+/* Who has been attached since the paddings were seen to will see to them himself. */
+static bool is_ready(const struct sta__image_site *site)
+{
+    uint8_t landing[STA__NEAR_JUMP_SIZE], hop[STA__SHORT_JUMP_SIZE];
+
+    if (site->site.method != STA_SITE_SHORT)
+        return true;
+    near_jump(landing, site->site.landing, site->stub.address);
+    short_jump(hop, site->site.hop, site->site.landing);
+    return is_equal((const void *)site->site.landing, landing, sizeof(landing)) &&
+           (!site->site.hop || is_equal((const void *)site->site.hop, hop, sizeof(hop)));
+}
+
 static void collect_sites(struct batch *batch, struct sta *sta, const struct sta__image_site *site)
 {
-    add_site(batch, site, is_wanted(sta, site->site.nr));
+    add_site(batch, site, is_wanted(sta, site->site.nr) && is_ready(site));
 }
 
 static void collect_restored_paddings(struct batch *batch, struct sta *sta,
