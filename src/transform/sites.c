@@ -97,7 +97,8 @@ static bool is_odd(const struct sta__instruction *instruction)
 
 /* Whether the surroundings of a site make sense as code. For code that no unwind data vouches for:
  * it may be data. */
-static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
+static bool is_plausible(const struct sta__code_map *map, const struct sta__span *span,
+                         uintptr_t site)
 {
     struct sta__line line = {.map = map, .at = site};
     uintptr_t at = site, end = map->code->end;
@@ -106,6 +107,8 @@ static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
     for (unsigned i = 0; i < CONTEXT_STEPS && sta__line_back(&line); i++)
         if (is_odd(&line.instruction))
             return false;
+    if (line.at == site && site == span->start)
+        return false;
     for (unsigned i = 0; i <= CONTEXT_STEPS && at < end; i++) {
         if (!sta__code_decode(at, end, &instruction) || is_odd(&instruction))
             return false;
@@ -137,7 +140,7 @@ static enum sta_site_reason judge_code(const struct sta__code_map *map,
      * get them, too. No compiler, assembler or library is known to do it. */
     if (start != address)
         return STA_REASON_UNKNOWN_CODE;
-    if (!span->is_function && !is_plausible(map, address))
+    if (!span->is_function && !is_plausible(map, span, address))
         return STA_REASON_UNKNOWN_CODE;
     return STA_REASON_NONE;
 }
