@@ -360,6 +360,16 @@ static void data_in_the_text_is_left_alone(void **state)
     check("b8 27 00 00 00 0f 05 00 00 00 00 00", LEFT(UNKNOWN_CODE, 5));
     check("b8 27 00 00 00 0f 05 ec c3", LEFT(UNKNOWN_CODE, 5));
     check("e4 10 b8 27 00 00 00 0f 05 c3", LEFT(UNKNOWN_CODE, 7));
+    /* it goes on as no code does; unless what looks like a function ends before that */
+    check("b8 27 00 00 00 0f 05 f5 f5 f5 f5 06", LEFT(UNKNOWN_CODE, 5));
+    check("b8 27 00 00 00 0f 05 c3 90*8 f5 06", MOV(0x27, 5, 0, 5));
+    check("b8 27 00 00 00 0f 05 c3 90*7 f5 06", LEFT(UNKNOWN_CODE, 5));
+    /* as an ELF header does; code begins again where there is fill before it */
+    check("7f 45 4c 46 02 01 01 00 06*8 00*16 b8 27 00 00 00 0f 05 c3", MOV(0x27, 37, 32, 5));
+    check("7f 45 4c 46 02 01 01 00 06*8 00*14 01 02 b8 27 00 00 00 0f 05 c3",
+          LEFT(UNKNOWN_CODE, 37));
+    check("06*13 cc*3 b8 27 00 00 00 0f 05 c3", MOV(0x27, 21, 16, 5));
+    check("06*14 cc*2 b8 27 00 00 00 0f 05 c3", LEFT(UNKNOWN_CODE, 21));
 }
 
 #define MOVE_UP                                              \

@@ -119,21 +119,18 @@ static bool is_plausible(const struct sta__code_map *map, const struct sta__span
     return true;
 }
 
-/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. `reached` is
- * how far their span could be decoded. */
+/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. */
 static enum sta_site_reason judge_code(const struct sta__code_map *map,
-                                       const struct sta__span *span, uintptr_t reached,
-                                       uintptr_t address)
+                                       const struct sta__span *span, uintptr_t address)
 {
     struct sta__instruction instruction;
-    uintptr_t start;
+    uintptr_t start = sta__code_map_start(map, address);
 
-    if (address >= reached)
-        return STA_REASON_UNKNOWN_CODE;
-    start = sta__code_map_start(map, address);
     if (!start)
-        return STA_REASON_NO_CODE;
+        return STA_REASON_UNKNOWN_CODE;
     sta__code_map_instruction(map, start, &instruction);
+    if (start + instruction.length <= address)
+        return STA_REASON_UNKNOWN_CODE;
     if (instruction.kind != STA__INSTRUCTION_SYSCALL)
         return STA_REASON_NO_CODE;
     /* With prefixes, which mean nothing, it is still a system call; but a jump in its place would
@@ -150,7 +147,6 @@ static enum sta_site_reason judge_code(const struct sta__code_map *map,
 static bool locate(struct search *search)
 {
     struct sta__span span = {0, 0, false};
-    uintptr_t reached = 0;
     bool found = false;
 
     for (size_t i = 0; i < search->count; i++) {
@@ -158,9 +154,9 @@ static bool locate(struct search *search)
 
         if (site->address >= span.end) {
             span = sta__span_at(search->code, site->address);
-            reached = sta__code_map_decode(&search->map, &span);
+            sta__code_map_decode(&search->map, &span);
         }
-        site->reason = judge_code(&search->map, &span, reached, site->address);
+        site->reason = judge_code(&search->map, &span, site->address);
         if (site->reason == STA_REASON_NONE) {
             site->method = STA_SITE_TRAP;
             found = true;
