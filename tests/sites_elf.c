@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lists the system calls of an ELF file, as the file's own addresses, one a line:
+ * Compares the system calls found in an ELF file with objdump's listing of it:
  *
- *     sites_elf FILE [ROUNDS]
+ *     objdump -d -w -z FILE | sites_elf FILE
  *
- *     ADDRESS METHOD REASON NUMBER PATCH_AT PATCH_SIZE LANDING HOP
+ * Each `syscall` that objdump shows must be found; what is to be rewritten must be one; a jump must
+ * replace exactly one instruction; padding must lie in nops and int3, be within reach, and be given
+ * to one site only; where `mov` is the method, objdump must show it with this number.
  *
- * METHOD and REASON are the numbers of sta/transform.h. With ROUNDS, does it that often and prints
- * to stderr how long the fastest round took. Exits with 3 if FILE is not an executable or a shared
- * object for x86-64.
+ * Prints what is wrong and a line of totals; exits with 1 if something is, with 3 if FILE is not an
+ * executable or a shared object for x86-64. Code that objdump cannot follow either is no reason to
+ * complain: a `syscall` of its that we leave alone because we do not know what it is.
+ *
+ *     sites_elf --list FILE
+ *
+ * prints a line for each site: address, method, reason, number, address and size of what is
+ * patched, landing, hop, all as the file counts them.
+ *
+ *     sites_elf --time ROUNDS FILE
+ *
+ * prints how long the fastest of so many rounds took.
  */
 #include <elf.h>
 #include <errno.h>
@@ -24,7 +35,9 @@
 
 #include "transform/site.h"
 
-enum { EXIT_ERROR = 2, EXIT_OTHER_FILE = 3 };
+#define COMPLAINTS_SHOWN 20
+
+enum { EXIT_WRONG = 1, EXIT_ERROR = 2, EXIT_OTHER_FILE = 3 };
 
 /* The file, and its segments where a loader would put them, relative to `base`. */
 struct image {
@@ -126,19 +139,323 @@ static bool open_unwind(const struct image *image, struct sta__unwind *unwind)
     return false;
 }
 
-static uint64_t relative(uintptr_t address, uintptr_t base)
+/* What objdump has to say about a byte. */
+#define SHOWN_START   1u /* an instruction begins here */
+#define SHOWN_SYSCALL 2u /* and it is this one */
+#define SHOWN_PADDING 4u /* this byte is a part of a nop or int3 */
+#define SHOWN_TAKEN   8u /* ours: given to a site */
+
+/* One segment with code, and what was found in it. */
+struct segment {
+    const struct image *image;
+    struct sta__code code;
+    struct sta__site *sites;
+    size_t count, room;
+    uint8_t *shown;     /* a byte for each */
+    int32_t *mov_shown; /* for each site: the number in the mov that objdump shows at patch_at */
+};
+
+static uint64_t complaints;
+
+static uint64_t relative(const struct segment *segment, uintptr_t address)
 {
-    return address ? address - base : 0;
+    return address ? address - segment->image->base : 0;
 }
 
-static void print_site(const struct sta__site *site, void *data)
+static void complain(const struct segment *segment, uintptr_t address, const char *what)
 {
-    uintptr_t base = ((const struct image *)data)->base;
+    if (++complaints <= COMPLAINTS_SHOWN)
+        printf("%s: %#" PRIx64 ": %s\n", segment->image->path, relative(segment, address), what);
+}
 
-    printf("%" PRIx64 " %d %d %d %" PRIx64 " %d %" PRIx64 " %" PRIx64 "\n",
-           relative(site->address, base), site->method, site->reason, site->nr,
-           relative(site->patch_at, base), site->patch_size, relative(site->landing, base),
-           relative(site->hop, base));
+static void keep_site(const struct sta__site *site, void *data)
+{
+    struct segment *segment = data;
+
+    if (segment->count == segment->room) {
+        segment->room = segment->room ? 2 * segment->room : 1024;
+        segment->sites = realloc(segment->sites, segment->room * sizeof(*segment->sites));
+        if (!segment->sites)
+            die(segment->image->path, "no memory");
+    }
+    segment->sites[segment->count++] = *site;
+}
+
+/* The segments with code; the one behind the last has no image. */
+static struct segment *find_all(const struct image *image, const struct sta__unwind *unwind)
+{
+    struct segment *segments = calloc(image->segment_count + 1, sizeof(*segments));
+    size_t count = 0;
+
+    if (!segments)
+        die(image->path, "no memory");
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const Elf64_Phdr *header = &image->segments[i];
+        uintptr_t start = image->base + header->p_vaddr;
+        struct segment *segment = &segments[count];
+
+        if (header->p_type != PT_LOAD || !(header->p_flags & PF_X))
+            continue;
+        segment->image = image;
+        segment->code = (struct sta__code){start, start + header->p_filesz, unwind};
+        if (sta__sites_find(&segment->code, keep_site, segment) != (int)segment->count)
+            die(image->path, "the sites were not counted right");
+        count++;
+    }
+    return segments;
+}
+
+/* The listing */
+
+struct line {
+    uint64_t address;
+    const char *instruction;
+};
+
+/* "  401000:\t55                   \tpush   %rbp" */
+static bool parse_line(struct line *line, char *text)
+{
+    char *end, *instruction;
+
+    line->address = strtoull(text, &end, 16);
+    if (end == text || end[0] != ':' || end[1] != '\t')
+        return false;
+    instruction = strchr(end + 2, '\t');
+    line->instruction = instruction ? instruction + 1 : "";
+    text[strcspn(text, "\n")] = '\0';
+    return true;
+}
+
+static bool begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_syscall(const char *instruction)
+{
+    return begins_with(instruction, "syscall") &&
+           strspn(instruction + 7, " ") == strlen(instruction + 7);
+}
+
+/* "nopw   0x0(%rax,%rax,1)", "data16 cs nopw ...", "xchg   %ax,%ax", "int3" */
+static bool is_padding(const char *instruction)
+{
+    static const char *const prefixes[] = {"data16 ", "cs ", "rex.W "};
+
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
+        if (begins_with(instruction, prefixes[i]))
+            return is_padding(instruction + strlen(prefixes[i]));
+    return begins_with(instruction, "nop") || begins_with(instruction, "int3") ||
+           begins_with(instruction, "xchg   %ax,%ax");
+}
+
+/* "mov    $0x27,%eax" */
+static int32_t number_moved(const char *instruction)
+{
+    const char *value = strstr(instruction, "$0x");
+    char *end;
+    unsigned long long number;
+
+    if (!begins_with(instruction, "mov") || !value)
+        return STA__NR_UNKNOWN;
+    number = strtoull(value + 1, &end, 16);
+    if (!begins_with(end, ",%eax") && !begins_with(end, ",%rax"))
+        return STA__NR_UNKNOWN;
+    return number <= INT32_MAX ? (int32_t)number : STA__NR_UNKNOWN;
+}
+
+static struct segment *segment_at(struct segment *segments, uintptr_t address)
+{
+    for (; segments->image; segments++)
+        if (address >= segments->code.start && address < segments->code.end)
+            return segments;
+    return NULL;
+}
+
+/* The listing goes from `line` to `end`, where the next one begins. */
+static void take_line(struct segment *segment, const struct line *line, uintptr_t end)
+{
+    uintptr_t start = segment->image->base + line->address;
+    uint8_t flags = is_padding(line->instruction) ? SHOWN_PADDING : 0;
+
+    if (end <= start || end > segment->code.end || end - start > 15)
+        end = start + 1;
+    for (uintptr_t at = start; at < end; at++)
+        segment->shown[at - segment->code.start] |= flags;
+    segment->shown[start - segment->code.start] |=
+        SHOWN_START | (is_syscall(line->instruction) ? SHOWN_SYSCALL : 0);
+    for (size_t i = 0; i < segment->count; i++)
+        if (segment->sites[i].patch_at == start)
+            segment->mov_shown[i] = number_moved(line->instruction);
+}
+
+static void read_listing(struct segment *segments, FILE *listing)
+{
+    char *text[2] = {NULL, NULL};
+    size_t room[2] = {0, 0};
+    struct line line = {0, NULL}, next;
+    unsigned which = 0;
+
+    for (struct segment *segment = segments; segment->image; segment++) {
+        segment->shown = calloc(segment->code.end - segment->code.start, 1);
+        segment->mov_shown = calloc(segment->count + 1, sizeof(*segment->mov_shown));
+        if (!segment->shown || !segment->mov_shown)
+            die(segment->image->path, "no memory");
+    }
+    while (getline(&text[which], &room[which], listing) >= 0) {
+        uintptr_t base = segments->image ? segments->image->base : 0;
+        struct segment *segment;
+
+        if (!parse_line(&next, text[which]))
+            continue;
+        segment = line.instruction ? segment_at(segments, base + line.address) : NULL;
+        if (segment)
+            take_line(segment, &line, base + next.address);
+        line = next;
+        which = !which;
+    }
+    if (line.instruction && segment_at(segments, segments->image->base + line.address))
+        take_line(segment_at(segments, segments->image->base + line.address), &line, 0);
+    free(text[0]);
+    free(text[1]);
+}
+
+/* The comparison */
+
+static uint8_t *shown_at(const struct segment *segment, uintptr_t address)
+{
+    return &segment->shown[address - segment->code.start];
+}
+
+static bool is_in_reach(uintptr_t jump, uintptr_t to)
+{
+    intptr_t distance = (intptr_t)(to - (jump + STA__SHORT_JUMP_SIZE));
+
+    return distance >= INT8_MIN && distance <= INT8_MAX;
+}
+
+static void check_padding(const struct segment *segment, uintptr_t from, uintptr_t address,
+                          unsigned size)
+{
+    if (!is_in_reach(from, address))
+        complain(segment, from, "padding out of reach");
+    for (uintptr_t at = address; at < address + size; at++) {
+        if (!(*shown_at(segment, at) & SHOWN_PADDING))
+            complain(segment, at, "used as padding, and is none");
+        if (*shown_at(segment, at) & SHOWN_TAKEN)
+            complain(segment, at, "given away twice");
+        *shown_at(segment, at) |= SHOWN_TAKEN;
+    }
+}
+
+/* From patch_at to behind what is replaced: one instruction. */
+static void check_patched(const struct segment *segment, const struct sta__site *site)
+{
+    uintptr_t end = site->patch_at + site->patch_size;
+
+    if (!(*shown_at(segment, site->patch_at) & SHOWN_START))
+        complain(segment, site->patch_at, "patched, and no instruction");
+    for (uintptr_t at = site->patch_at + 1; at < end; at++)
+        if (*shown_at(segment, at) & SHOWN_START)
+            complain(segment, at, "inside what is patched, and an instruction");
+    if (end < segment->code.end && !(*shown_at(segment, end) & SHOWN_START))
+        complain(segment, end, "behind what is patched, and no instruction");
+    if (end > site->address + STA__SHORT_JUMP_SIZE)
+        complain(segment, site->address, "patched behind the call");
+}
+
+static void check_rewritten(const struct segment *segment, size_t index)
+{
+    const struct sta__site *site = &segment->sites[index];
+
+    if (!(*shown_at(segment, site->address) & SHOWN_SYSCALL))
+        complain(segment, site->address, "no system call to objdump");
+    check_patched(segment, site);
+    switch (site->method) {
+    case STA_SITE_MOV:
+        if (site->patch_at + site->patch_size != site->address)
+            complain(segment, site->address, "the mov is not just before it");
+        if (segment->mov_shown[index] != site->nr)
+            complain(segment, site->address, "not the number that objdump shows");
+        break;
+    case STA_SITE_SHORT:
+        if (site->hop)
+            check_padding(segment, site->address, site->hop, STA__SHORT_JUMP_SIZE);
+        check_padding(segment, site->hop ? site->hop : site->address, site->landing,
+                      STA__NEAR_JUMP_SIZE);
+        break;
+    case STA_SITE_DETOUR:
+        if (site->patch_at + site->patch_size > site->address ||
+            site->patch_size < STA__NEAR_JUMP_SIZE)
+            complain(segment, site->address, "no room for the detour");
+        break;
+    }
+}
+
+static bool is_found(const struct segment *segment, uintptr_t address)
+{
+    for (size_t i = 0; i < segment->count; i++)
+        if (segment->sites[i].address == address)
+            return segment->sites[i].method != STA_SITE_LEFT ||
+                   segment->sites[i].reason != STA_REASON_NO_CODE;
+    return false;
+}
+
+static unsigned check_segment(const struct segment *segment)
+{
+    unsigned shown = 0;
+
+    for (size_t i = 0; i < segment->count; i++)
+        if (segment->sites[i].method != STA_SITE_LEFT)
+            check_rewritten(segment, i);
+    for (uintptr_t at = segment->code.start; at < segment->code.end; at++) {
+        if (!(*shown_at(segment, at) & SHOWN_SYSCALL))
+            continue;
+        shown++;
+        if (!is_found(segment, at))
+            complain(segment, at, "a system call that was not found");
+    }
+    return shown;
+}
+
+static void check_all(struct segment *segments)
+{
+    static const char *const methods[] = {"left", "mov", "short", "detour", "trap"};
+    unsigned by_method[STA_SITE_METHOD_COUNT] = {0}, by_reason[STA_REASON_COUNT] = {0}, shown = 0;
+    unsigned hops = 0, known = 0;
+    const char *path = segments->image ? segments->image->path : "";
+
+    for (struct segment *segment = segments; segment->image; segment++) {
+        shown += check_segment(segment);
+        for (size_t i = 0; i < segment->count; i++) {
+            by_method[segment->sites[i].method]++;
+            by_reason[segment->sites[i].reason]++;
+            hops += segment->sites[i].hop != 0;
+            known += segment->sites[i].nr != STA__NR_UNKNOWN;
+        }
+    }
+    printf("%u system calls to objdump;", shown);
+    for (unsigned i = 0; i < STA_SITE_METHOD_COUNT; i++)
+        printf(" %u %s,", by_method[i], methods[i]);
+    printf(" of these %u with a hop, %u numbers known, %u no code, %u unknown code, %u for"
+           " cancellation, %" PRIu64 " complaints: %s\n",
+           hops, known, by_reason[STA_REASON_NO_CODE], by_reason[STA_REASON_UNKNOWN_CODE],
+           by_reason[STA_REASON_CANCELLATION], complaints, path);
+}
+
+static void list_all(const struct segment *segments)
+{
+    for (; segments->image; segments++)
+        for (size_t i = 0; i < segments->count; i++) {
+            const struct sta__site *site = &segments->sites[i];
+
+            printf("%" PRIx64 " %s, %s, %d, %" PRIx64 " %d %" PRIx64 " %" PRIx64 "\n",
+                   relative(segments, site->address),
+                   sta_site_method_name((enum sta_site_method)site->method),
+                   sta_site_reason_text((enum sta_site_reason)site->reason), site->nr,
+                   relative(segments, site->patch_at), site->patch_size,
+                   relative(segments, site->landing), relative(segments, site->hop));
+        }
 }
 
 static void pass_over(const struct sta__site *site, void *data)
@@ -155,44 +472,49 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static double fastest_us(const struct sta__code *code, unsigned rounds)
+static void time_all(const struct segment *segments, unsigned rounds)
 {
-    double fastest = 1e18;
+    for (; segments->image; segments++) {
+        double fastest = 1e18;
 
-    while (rounds-- > 0) {
-        double start = now_us(), took;
+        for (unsigned i = 0; i < rounds; i++) {
+            double start = now_us(), took;
 
-        sta__sites_find(code, pass_over, NULL);
-        took = now_us() - start;
-        if (took < fastest)
-            fastest = took;
+            sta__sites_find(&segments->code, pass_over, NULL);
+            took = now_us() - start;
+            if (took < fastest)
+                fastest = took;
+        }
+        printf("%.0f us\n", fastest);
     }
-    return fastest;
 }
 
 int main(int argc, char **argv)
 {
+    const char *mode = argc > 2 ? argv[1] : "";
     struct image image;
     struct sta__unwind unwind;
-    bool has_unwind;
+    struct segment *segments;
 
-    if (argc < 2 || argc > 3)
-        die("usage", "sites_elf FILE [ROUNDS]");
-    read_file(&image, argv[1]);
+    if (argc < 2)
+        die("usage", "sites_elf [--list | --time ROUNDS] FILE");
+    read_file(&image, argv[argc - 1]);
     check_header(&image);
     load(&image);
-    has_unwind = open_unwind(&image, &unwind);
-    for (size_t i = 0; i < image.segment_count; i++) {
-        const Elf64_Phdr *segment = &image.segments[i];
-        uintptr_t start = image.base + segment->p_vaddr;
-        struct sta__code code = {start, start + segment->p_filesz, has_unwind ? &unwind : NULL};
-
-        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X))
-            continue;
-        if (argc == 3)
-            fprintf(stderr, "%.0f us\n", fastest_us(&code, (unsigned)atoi(argv[2])));
-        if (sta__sites_find(&code, print_site, &image) < 0)
-            die(image.path, "no memory");
+    segments = find_all(&image, open_unwind(&image, &unwind) ? &unwind : NULL);
+    if (strcmp(mode, "--list") == 0) {
+        list_all(segments);
+    } else if (strcmp(mode, "--time") == 0) {
+        time_all(segments, (unsigned)atoi(argv[2]));
+    } else {
+        read_listing(segments, stdin);
+        check_all(segments);
     }
-    return EXIT_SUCCESS;
+    for (struct segment *segment = segments; segment->image; segment++) {
+        free(segment->sites);
+        free(segment->shown);
+        free(segment->mov_shown);
+    }
+    free(segments);
+    return complaints ? EXIT_WRONG : EXIT_SUCCESS;
 }

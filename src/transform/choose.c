@@ -98,8 +98,10 @@ static bool choose_hop(struct sta__code_map *map, struct sta__site *site)
 
     while ((hop = sta__padding_find(map, hop, reach.high, STA__SHORT_JUMP_SIZE))) {
         next = reach_of(hop);
-        landing = sta__padding_find(map, next.low, next.high, STA__NEAR_JUMP_SIZE);
-        /* Not in reach of the site, or it would have been taken: so the two do not overlap. */
+        landing = sta__padding_find(map, next.low, hop - STA__NEAR_JUMP_SIZE, STA__NEAR_JUMP_SIZE);
+        if (!landing)
+            landing =
+                sta__padding_find(map, hop + STA__SHORT_JUMP_SIZE, next.high, STA__NEAR_JUMP_SIZE);
         if (landing) {
             set_short(map, site, hop, landing);
             return true;

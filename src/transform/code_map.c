@@ -16,6 +16,9 @@
 /* Where linkers align what has no unwind data: the sections .init, .plt, .text, .fini. */
 #define SECTION_ALIGNMENT 16
 
+/* So many int3 in a row are no accident. */
+#define INT3S_MIN 3
+
 int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
 {
     size_t each = (code->end - code->start) / 8 + SLACK;
@@ -102,10 +105,15 @@ static bool has_target(const struct sta__instruction *instruction)
     return false;
 }
 
+static uintptr_t align(uintptr_t at)
+{
+    return (at + SECTION_ALIGNMENT - 1) & -(uintptr_t)SECTION_ALIGNMENT;
+}
+
 /* Behind the end of a section: zeros up to where the next one begins. */
 static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
 {
-    uintptr_t next = (at + SECTION_ALIGNMENT - 1) & -(uintptr_t)SECTION_ALIGNMENT;
+    uintptr_t next = align(at);
 
     if (next > end)
         next = end;
@@ -188,24 +196,57 @@ static bool is_entered_from_before(struct sta__code_map *map, const struct sta__
     return is_fallen_into(map, span->start);
 }
 
-uintptr_t sta__code_map_decode(struct sta__code_map *map, const struct sta__span *span)
+/* What fills the space up to the next function or section. */
+static bool is_filled_before(uintptr_t at, uintptr_t from)
 {
-    bool falls = is_entered_from_before(map, span);
-    uintptr_t at = span->start;
+    const uint8_t *byte = (const uint8_t *)at;
+    unsigned zeros = 0, int3s = 0;
+
+    while (zeros < SECTION_ALIGNMENT && at - zeros > from && byte[-1 - (int)zeros] == 0)
+        zeros++;
+    while (int3s < INT3S_MIN && at - int3s > from && byte[-1 - (int)int3s] == 0xcc)
+        int3s++;
+    return zeros == SECTION_ALIGNMENT || int3s == INT3S_MIN;
+}
+
+/* Where code is likely to begin again, behind what could not be decoded. */
+static uintptr_t next_start(uintptr_t from, uintptr_t end)
+{
+    uintptr_t at = align(from + 1);
+
+    while (at < end && !is_filled_before(at, from))
+        at += SECTION_ALIGNMENT;
+    return at < end ? at : end;
+}
+
+/* What was decoded up to where it makes no sense may be data, unless unwind data says that it is a
+ * function. And as branches of the rest are not known, there is no padding. */
+static void take_back(struct sta__code_map *map, const struct sta__span *span, uintptr_t from,
+                      uintptr_t to)
+{
+    sta__padding_forget(map, from, to);
+    for (; from < to && !span->is_function; from++)
+        sta__bit_clear(map->starts, sta__code_index(map, from));
+}
+
+/* Decodes from `at` on as far as it goes. Returns where that is. */
+static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *span, uintptr_t at)
+{
+    uintptr_t start = at; /* of a function, as far as we know */
+    bool falls = true;
     struct sta__instruction instruction;
 
-    if (!falls)
-        mark_target(map, at); /* functions are called */
-    falls = true;
     while (at < span->end) {
-        if (!falls && !span->is_function)
+        if (!falls && !span->is_function) {
             at = skip_zeros(at, span->end);
+            if (align(at) == at)
+                start = at;
+        }
         if (at == span->end)
             break;
         if (!sta__code_decode(at, span->end, &instruction)) {
-            /* Branches of the rest are not known, so where nothing arrives is not, either. */
-            sta__padding_forget(map, span->start, at);
-            return at;
+            take_back(map, span, start, at);
+            break;
         }
         mark_instruction(map, at, &instruction);
         if (falls || !sta__is_padding(&instruction))
@@ -215,6 +256,18 @@ uintptr_t sta__code_map_decode(struct sta__code_map *map, const struct sta__span
         at += instruction.length;
     }
     return at;
+}
+
+void sta__code_map_decode(struct sta__code_map *map, const struct sta__span *span)
+{
+    uintptr_t at = span->start;
+
+    if (!is_entered_from_before(map, span))
+        mark_target(map, at); /* functions are called */
+    while ((at = decode_run(map, span, at)) < span->end && !span->is_function) {
+        at = next_start(at, span->end);
+        mark_target(map, at);
+    }
 }
 
 void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span)

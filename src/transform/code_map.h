@@ -45,8 +45,9 @@ void sta__code_map_close(struct sta__code_map *map);
 struct sta__span sta__span_at(const struct sta__code *code, uintptr_t address);
 
 /* Decodes a span, with the function before it where it matters whether that one goes on into it.
- * Returns where decoding came to an end: span.end, or what is no instruction. */
-uintptr_t sta__code_map_decode(struct sta__code_map *map, const struct sta__span *span);
+ * Functions are decoded up to what is no instruction; between functions, decoding begins again
+ * behind that where it looks as if something begins. */
+void sta__code_map_decode(struct sta__code_map *map, const struct sta__span *span);
 
 /* The same, but for spans decoded already. */
 void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span);

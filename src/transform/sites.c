@@ -97,7 +97,8 @@ static bool is_odd(const struct sta__instruction *instruction)
 
 /* Whether the surroundings of a site make sense as code. For code that no unwind data vouches for:
  * it may be data. */
-static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
+static bool is_plausible(const struct sta__code_map *map, const struct sta__span *span,
+                         uintptr_t site)
 {
     struct sta__line line = {.map = map, .at = site};
     uintptr_t at = site, end = map->code->end;
@@ -106,6 +107,8 @@ static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
     for (unsigned i = 0; i < CONTEXT_STEPS && sta__line_back(&line); i++)
         if (is_odd(&line.instruction))
             return false;
+    if (line.at == site && site == span->start)
+        return false;
     for (unsigned i = 0; i <= CONTEXT_STEPS && at < end; i++) {
         if (!sta__code_decode(at, end, &instruction) || is_odd(&instruction))
             return false;
@@ -116,28 +119,25 @@ static bool is_plausible(const struct sta__code_map *map, uintptr_t site)
     return true;
 }
 
-/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. `reached` is
- * how far their span could be decoded. */
+/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. */
 static enum sta_site_reason judge_code(const struct sta__code_map *map,
-                                       const struct sta__span *span, uintptr_t reached,
-                                       uintptr_t address)
+                                       const struct sta__span *span, uintptr_t address)
 {
     struct sta__instruction instruction;
-    uintptr_t start;
+    uintptr_t start = sta__code_map_start(map, address);
 
-    if (address >= reached)
-        return STA_REASON_UNKNOWN_CODE;
-    start = sta__code_map_start(map, address);
     if (!start)
-        return STA_REASON_NO_CODE;
+        return STA_REASON_UNKNOWN_CODE;
     sta__code_map_instruction(map, start, &instruction);
+    if (start + instruction.length <= address)
+        return STA_REASON_UNKNOWN_CODE;
     if (instruction.kind != STA__INSTRUCTION_SYSCALL)
         return STA_REASON_NO_CODE;
     /* With prefixes, which mean nothing, it is still a system call; but a jump in its place would
      * get them, too. No compiler, assembler or library is known to do it. */
     if (start != address)
         return STA_REASON_UNKNOWN_CODE;
-    if (!span->is_function && !is_plausible(map, address))
+    if (!span->is_function && !is_plausible(map, span, address))
         return STA_REASON_UNKNOWN_CODE;
     return STA_REASON_NONE;
 }
@@ -147,7 +147,6 @@ static enum sta_site_reason judge_code(const struct sta__code_map *map,
 static bool locate(struct search *search)
 {
     struct sta__span span = {0, 0, false};
-    uintptr_t reached = 0;
     bool found = false;
 
     for (size_t i = 0; i < search->count; i++) {
@@ -155,9 +154,9 @@ static bool locate(struct search *search)
 
         if (site->address >= span.end) {
             span = sta__span_at(search->code, site->address);
-            reached = sta__code_map_decode(&search->map, &span);
+            sta__code_map_decode(&search->map, &span);
         }
-        site->reason = judge_code(&search->map, &span, reached, site->address);
+        site->reason = judge_code(&search->map, &span, site->address);
         if (site->reason == STA_REASON_NONE) {
             site->method = STA_SITE_TRAP;
             found = true;
