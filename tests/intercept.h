@@ -368,9 +368,12 @@ static void run_victim(void (*body)(void))
     }                                \
     static void name##_victim(void)
 
-/* With --as-nobody everything runs as an ordinary user; 77 if that is not possible. */
+/* With --as-nobody everything runs as an ordinary user; 77 if that is not possible. Any other
+ * argument is a pattern: only the tests that match it run. */
 UNUSED static int become_whom_asked(int argc, char **argv)
 {
+    if (argc >= 2 && argv[argc - 1][0] != '-')
+        cmocka_set_test_filter(argv[argc - 1]);
     if (argc < 2 || strcmp(argv[1], "--as-nobody") != 0)
         return 0;
     if (geteuid() != 0 || setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0) {

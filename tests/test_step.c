@@ -86,7 +86,7 @@ _Static_assert(offsetof(struct registers, xmm) == 232, "asm");
 
 STEPPED(step_getppid, "", "mov $110, %eax\n", "");
 STEPPED(step_write, "", "mov $1, %eax\n", "");
-STEPPED(step_short, "", "mov %r15d, %eax\n", ".skip 16, 0xcc\n");
+STEPPED(step_short, "jmp 1f\n.skip 16, 0xcc\n1:\n", "mov %r15d, %eax\n", "");
 STEPPED(step_detour, DENSE, "lea 0x12345(%r12), %rcx\nmov %r15d, %eax\n", DENSE);
 STEPPED(step_trap, "jmp 1f\n" DENSE "1:\n", "mov %r15d, %eax\n", DENSE);
 

@@ -261,9 +261,9 @@ VICTIM(only_what_is_needed_is_rewritten)
     busy = text_compare(neighbours.text, check_neighbour, &neighbours);
     CHECK(busy > idle);
     CHECK_EQ(sta_detach(neighbours.sta, id), 0);
-    list_rewritten(&neighbours, check_nothing_needless);
     /* Padding may keep its jumps, to which nothing leads now. */
     text_compare(neighbours.text, check_neighbour, &neighbours);
+    list_rewritten(&neighbours, check_nothing_needless);
     remove_transformer(neighbours.sta);
 }
 
@@ -278,13 +278,14 @@ static unsigned sum(const unsigned *counts, unsigned count)
     return total;
 }
 
-/* Places with the bytes 0f 05 before installation. */
+/* Places with the bytes 0f 05 before installation. The library's own calls do not count. */
 static unsigned count_in_text(const struct text *text, const struct sta_transform_mapping *mapping)
 {
     unsigned count = 0;
 
     for (uintptr_t at = mapping->start; at + 1 < mapping->end; at++)
-        count += text_byte(text, at) == 0x0f && text_byte(text, at + 1) == 0x05;
+        if (at < (uintptr_t)__start_sta_gate || at >= (uintptr_t)__stop_sta_gate)
+            count += text_byte(text, at) == 0x0f && text_byte(text, at + 1) == 0x05;
     return count;
 }
 
@@ -330,7 +331,10 @@ static void check_report(struct sta *sta, const struct text *text)
         CHECK(text_byte(text, mapping.start) >= 0);
         CHECK_EQ(sum(mapping.by_method, STA_SITE_METHOD_COUNT), mapping.sites);
         CHECK_EQ(sum(mapping.by_reason, STA_REASON_COUNT), mapping.sites);
-        CHECK_EQ(count_in_text(text, &mapping), mapping.sites);
+        if (count_in_text(text, &mapping) != mapping.sites)
+            victim_failed("%s %#lx-%#lx has %u sites by the report, and %u", mapping.path,
+                          (unsigned long)mapping.start, (unsigned long)mapping.end, mapping.sites,
+                          count_in_text(text, &mapping));
         check_sites(sta, count, &mapping, text);
         total.sites += mapping.sites;
         total.rewritten += mapping.rewritten;
