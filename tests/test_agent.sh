@@ -276,6 +276,78 @@ END_OF_C
     expect "longest environment" "$(traced "$work/long")" "$("$work/long")"
 }
 
+# What is prepared for a vfork child's program is in its parent's memory.
+children_leave_nothing_in_their_parent()
+{
+    cat >"$work/spawn.c" <<'END_OF_C'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *const argv_[] = {"true", NULL};
+static char *envp[2000];
+
+static void *spawn(void *arg)
+{
+    for (int i = 0; i < 20; i++) {
+        pid_t pid;
+        int status;
+
+        if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv_, envp) != 0 ||
+            waitpid(pid, &status, 0) != pid || status != 0)
+            abort();
+        pid = vfork();
+        if (pid == 0) {
+            execve("/does/not/exist", argv_, envp);
+            execve("/bin/true", argv_, envp);
+            _exit(1);
+        }
+        if (waitpid(pid, &status, 0) != pid || status != 0)
+            abort();
+    }
+    return arg;
+}
+
+static long memory(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages;
+
+    if (!file || fscanf(file, "%ld", &pages) != 1)
+        abort();
+    fclose(file);
+    return pages;
+}
+
+int main(void)
+{
+    pthread_t threads[4];
+    long before;
+
+    for (int i = 0; i < 1999; i++)
+        envp[i] = "A_VARIABLE_OF_SOME_LENGTH=and a value";
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, spawn, NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    spawn(NULL);
+    before = memory();
+    spawn(NULL);
+    printf("%ld pages more\n", memory() - before);
+    return 0;
+}
+END_OF_C
+    quietly "$CC" -O2 -pthread -o "$work/spawn" "$work/spawn.c"
+    rm -f "$output"
+    expect "memory of the parent" "$(traced STA_AGENT_COUNT=1 "$work/spawn")" "0 pages more"
+    expect "programs followed" "$(grep -c '(true): exit_group$' "$output")" 240
+}
+
 a_program_that_would_not_load_it_is_left_alone()
 {
     rm -f "$output"
@@ -388,6 +460,7 @@ counts_what_strace_counts
 programs_with_another_environment_are_followed
 settings_that_the_program_changes_are_kept
 what_ours_makes_too_long_runs_without_it
+children_leave_nothing_in_their_parent
 a_program_that_would_not_load_it_is_left_alone
 scripts_are_judged_by_their_interpreter
 a_privileged_program_does_not_listen_to_it
