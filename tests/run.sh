@@ -54,6 +54,7 @@ for variant in "${variants[@]}"; do
 done
 
 require_packages "${test_packages[@]}"
+want_packages "${program_packages[@]}"
 mount_tracefs
 
 # The summary of earlier variants comes before the last one, so that ctest has the last word.

@@ -7,7 +7,11 @@
 # shellcheck disable=SC2034 # used by those who source this
 build_packages=(gcc libc6-dev binutils make cmake)
 # shellcheck disable=SC2034
-test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev)
+test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev
+    strace musl-tools python3 perl sqlite3 xz-utils)
+# Programs to run under the agent; tests skip those that are not there.
+# shellcheck disable=SC2034
+program_packages=(redis-server nginx-light memcached wrk postgresql nodejs)
 
 die()
 {
@@ -27,6 +31,11 @@ is_present()
     clang-format-14) have clang-format-14 || { have clang-format && clang-format --version | grep -q 'version 14\.'; } ;;
     libc6-dev) have gcc && echo '#include <stdio.h>' | gcc -E -x c - >/dev/null 2>&1 ;;
     libcmocka-dev) have pkg-config && pkg-config --exists cmocka ;;
+    musl-tools) have musl-gcc ;;
+    nginx-light) have nginx || [ -x /usr/sbin/nginx ] ;;
+    nodejs) have node ;;
+    postgresql) have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+    xz-utils) have xz ;;
     *) have "$1" ;;
     esac
 }
@@ -50,11 +59,24 @@ as_root()
     fi
 }
 
+# Installs the packages in `missing`; what apt-get says is shown only if it fails.
+install_missing()
+{
+    local log apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300) status=0
+
+    echo "installing ${missing[*]}"
+    log=$(mktemp)
+    # An update that fails in part is no reason to give up: what is needed may be there.
+    as_root "${apt[@]}" update >"$log" 2>&1 || true
+    as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
+        { status=$?; cat "$log" >&2; }
+    rm -f "$log"
+    return $status
+}
+
 # Installs the packages among "$@" that are missing.
 require_packages()
 {
-    local log apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
-
     [ "$(uname -sm)" = "Linux x86_64" ] || die "libsta runs on Linux on x86-64, this is $(uname -sm)"
     find_missing "$@"
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -62,19 +84,28 @@ require_packages()
     have apt-get || die "missing: ${missing[*]} (Debian package names), and there is no apt-get to install them"
     [ "$(id -u)" -eq 0 ] || have sudo ||
         die "missing: ${missing[*]}; installing them takes root or sudo: apt-get install ${missing[*]}"
-
-    echo "installing ${missing[*]}"
-    log=$(mktemp)
-    # An update that fails in part is no reason to give up: what is needed may be there.
-    as_root "${apt[@]}" update >"$log" 2>&1 || true
-    if ! as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
-        cat "$log" >&2
-        rm -f "$log"
-        die "apt-get could not install ${missing[*]}"
-    fi
-    rm -f "$log"
+    install_missing || die "apt-get could not install ${missing[*]}"
     find_missing "$@"
     [ ${#missing[@]} -eq 0 ] || die "still missing after apt-get install: ${missing[*]}"
+}
+
+# Whether a service that is installed would not be started, now or later: as in a container.
+services_stay_off()
+{
+    [ ! -d /run/systemd/system ] && [ -x /usr/sbin/policy-rc.d ] &&
+        ! /usr/sbin/policy-rc.d redis-server start >/dev/null 2>&1
+}
+
+# Installs those among "$@" that are missing, where that is possible and starts nothing.
+want_packages()
+{
+    find_missing "$@"
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! have apt-get || [ "$(id -u)" -ne 0 ] || ! services_stay_off; then
+        echo "not installed, and not tested: ${missing[*]}"
+    elif ! install_missing; then
+        echo "could not be installed, and is not tested: ${missing[*]}"
+    fi
 }
 
 # Tracepoint ids come from tracefs; without it the library uses its own, so failing is no error.

@@ -245,8 +245,8 @@ what_ours_makes_too_long_runs_without_it()
 int main(int argc, char **argv, char **envp)
 {
     static char text[STRING_SIZE];
-    static char *strings[64];
-    struct rlimit stack = {1 << 20, 1 << 20};
+    /* A quarter of it is what the kernel takes, and that is one string. */
+    struct rlimit stack = {4 * STRING_SIZE, 4 * STRING_SIZE};
     size_t total = 0;
 
     if (argc == 2) {
@@ -257,23 +257,90 @@ int main(int argc, char **argv, char **envp)
     }
     setrlimit(RLIMIT_STACK, &stack);
     memset(text, 'x', sizeof(text) - 1);
-    for (size_t count = 4; count > 0; count--)
-        for (size_t from = 0; from < STRING_SIZE; from += 64) {
-            for (size_t i = 0; i < count - 1; i++)
-                strings[i] = text;
-            strings[count - 1] = text + from;
-            strings[count] = NULL;
-            execve(argv[0], (char *[]){argv[0], "end", NULL}, strings);
-            if (errno != E2BIG) {
-                perror("execve");
-                return 1;
-            }
+    for (size_t from = 0; from < STRING_SIZE; from += 16) {
+        execve(argv[0], (char *[]){argv[0], "end", NULL}, (char *[]){text + from, NULL});
+        if (errno != E2BIG) {
+            perror("execve");
+            return 1;
         }
+    }
     return 2;
 }
 END_OF_C
     quietly "$CC" -O2 -o "$work/long" "$work/long.c"
     expect "longest environment" "$(traced "$work/long")" "$("$work/long")"
+}
+
+# What is prepared for a vfork child's program is in its parent's memory.
+children_leave_nothing_in_their_parent()
+{
+    cat >"$work/spawn.c" <<'END_OF_C'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *const argv_[] = {"true", NULL};
+static char *envp[300];
+
+static void *spawn(void *arg)
+{
+    for (int i = 0; i < 10; i++) {
+        pid_t pid;
+        int status;
+
+        if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv_, envp) != 0 ||
+            waitpid(pid, &status, 0) != pid || status != 0)
+            abort();
+        pid = vfork();
+        if (pid == 0) {
+            execve("/does/not/exist", argv_, envp);
+            execve("/bin/true", argv_, envp);
+            _exit(1);
+        }
+        if (waitpid(pid, &status, 0) != pid || status != 0)
+            abort();
+    }
+    return arg;
+}
+
+static long memory(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages;
+
+    if (!file || fscanf(file, "%ld", &pages) != 1)
+        abort();
+    fclose(file);
+    return pages;
+}
+
+int main(void)
+{
+    pthread_t threads[4];
+    long before;
+
+    for (int i = 0; i < 299; i++)
+        envp[i] = "A_VARIABLE_OF_SOME_LENGTH=and a value";
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, spawn, NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    spawn(NULL);
+    before = memory();
+    spawn(NULL);
+    printf("%ld pages more\n", memory() - before);
+    return 0;
+}
+END_OF_C
+    quietly "$CC" -O2 -pthread -o "$work/spawn" "$work/spawn.c"
+    rm -f "$output"
+    expect "memory of the parent" "$(traced STA_AGENT_COUNT=1 "$work/spawn")" "0 pages more"
+    expect "programs followed" "$(grep -c '(true): exit_group$' "$output")" 120
 }
 
 a_program_that_would_not_load_it_is_left_alone()
@@ -388,6 +455,7 @@ counts_what_strace_counts
 programs_with_another_environment_are_followed
 settings_that_the_program_changes_are_kept
 what_ours_makes_too_long_runs_without_it
+children_leave_nothing_in_their_parent
 a_program_that_would_not_load_it_is_left_alone
 scripts_are_judged_by_their_interpreter
 a_privileged_program_does_not_listen_to_it

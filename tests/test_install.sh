@@ -20,6 +20,7 @@ installs_headers_library_and_packages()
     for file in cmake/sta/sta{Config,ConfigVersion,Targets}.cmake pkgconfig/libsta.pc; do
         [ -f "$libdir/$file" ] || fail "$file was not installed beside libsta.a in $libdir"
     done
+    [ -f "$libdir/libsta-agent.so" ] || fail "libsta-agent.so was not installed in $libdir"
     pc_dir=$libdir/pkgconfig
 }
 

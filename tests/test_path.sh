@@ -45,16 +45,37 @@ path_calls_nothing_outside_itself()
     )
 }
 
-path_touches_general_registers_only()
+# has_general_registers_only OBJECT
+has_general_registers_only()
 {
-    objdump -d --no-show-raw-insn "$work/path.o" >"$work/disassembly"
-    grep -q '%r' "$work/disassembly" || fail "objdump shows no code in the path members"
+    objdump -d --no-show-raw-insn "$1" >"$work/disassembly"
+    grep -q '%r' "$work/disassembly" || fail "objdump shows no code in $1"
     none_of "instructions with vector or floating-point registers" < <(
         grep -E '%([xyz]?mm[0-9]|st\b|k[0-7]\b)|\b(emms|fninit|f(ld|st|add|mul|div|sub)[a-z]*)\b' \
             "$work/disassembly"
     )
 }
 
+path_touches_general_registers_only()
+{
+    has_general_registers_only "$work/path.o"
+}
+
+# The preloaded agent's callbacks, and what they call: src/agent/. They may use the path, look up
+# names in a table, and end in a report, which saves vectors by itself; attaching is no callback.
+agent_callbacks_are_as_the_path()
+{
+    local objects=$STA_BUILD_DIR/src/CMakeFiles/sta-agent.dir/agent
+    (cd "$objects" && ld -r -o "$work/agent.o" counts.c.o fail.c.o output.c.o)
+    has_general_registers_only "$work/agent.o"
+    nm --undefined-only "$work/agent.o" | awk '{ print $NF }' >"$work/undefined"
+    none_of "the agent's callbacks refer to symbols that the path does not define" < <(
+        grep -vxE "$made_by_linker|sta_attach_with|sta_syscall_name|sta__agent_write_report" \
+            "$work/undefined" | grep -vxF -f <(awk '{ print $NF }' "$work/defined")
+    )
+}
+
 extract_path
 path_calls_nothing_outside_itself
 path_touches_general_registers_only
+agent_callbacks_are_as_the_path

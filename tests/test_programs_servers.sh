@@ -36,8 +36,7 @@ unprivileged()
 # $config, too, if there is one.
 start_on_a_port()
 {
-    local try
-    for try in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         port=$((20000 + RANDOM % 10000))
         sed "s/PORT/$port/g" "${config:-/dev/null}" >config
         "${@//PORT/$port}" >>server.log 2>&1 &
@@ -160,7 +159,7 @@ postgres_()
     unprivileged pg_ctl -D "$PWD/data" -s -w -l "$PWD/data/log" \
         -o "-k '$PWD/socket' -c listen_addresses= -c fsync=off -c shared_buffers=16MB" start || return
     export PGHOST=$PWD/socket PGUSER=test PGDATABASE=postgres
-    pgbench -i -q -s 1 2>&1 | grep -c done
+    pgbench -i -q -s 1 2>&1 | grep -c 'done'
     pgbench -c 4 -j 2 -t 100 2>/dev/null | grep -E 'actually processed|failed'
     psql -At <<'EOF'
 select count(*), sum(abalance) = (select sum(delta) from pgbench_history) from pgbench_accounts;

@@ -190,6 +190,54 @@ static int start_following(void)
 
 /* --- Starting --- */
 
+#define GO_NOTE_TYPE 4 /* the build id: cmd/internal/buildid */
+
+/* Whether the notes in `start`..`end` have one of the Go linker's. */
+static bool has_go_note(const char *start, const char *end)
+{
+    while (start + sizeof(ElfW(Nhdr)) + 4 <= end) {
+        const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)start;
+        const char *name = start + sizeof(*note);
+
+        if (note->n_type == GO_NOTE_TYPE && note->n_namesz == 4 && memcmp(name, "Go", 3) == 0)
+            return true;
+        start = name + ((note->n_namesz + 3) & ~3u) + ((note->n_descsz + 3) & ~3u);
+    }
+    return false;
+}
+
+/* Only the program itself, which comes first, is looked at. */
+static int is_go_program(struct dl_phdr_info *info, size_t size, void *data)
+{
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+        const char *start = (const char *)(info->dlpi_addr + phdr->p_vaddr);
+
+        if (phdr->p_type == PT_NOTE && has_go_note(start, start + phdr->p_memsz))
+            *(bool *)data = true;
+    }
+    return 1;
+}
+
+/* Go's routines run on stacks that begin at 2 KiB and have a few hundred bytes to spare where
+ * system calls are made: less than a callback takes. Its own calls must run unseen. */
+static bool suits_program(void)
+{
+    bool is_go = false;
+
+    dl_iterate_phdr(is_go_program, &is_go);
+    if (!is_go)
+        return true;
+    if (config.method == STA_METHOD_SUD || (config.flags & STA_TRANSFORM_EXHAUSTIVE)) {
+        sta__agent_line("a Go program's stacks are too small for Syscall User Dispatch",
+                        ": not traced", NULL);
+        return false;
+    }
+    config.method = STA_METHOD_REWRITE;
+    return true;
+}
+
 static int start(struct sta *sta)
 {
     const struct sta_transform_options options = {
@@ -238,8 +286,8 @@ __attribute__((constructor)) static void begin(void)
         return;
     is_right = sta__agent_configure(&config, environ);
     sta__agent_output_init(&config.output, program_name(path));
-    if (is_right)
-        run();
-    else
+    if (!is_right)
         sta__agent_line(config.error, ": not traced", NULL);
+    else if (suits_program())
+        run();
 }
