@@ -9,6 +9,9 @@
 
 #include <cpuid.h>
 
+#include "base/vectors.h"
+#include "transform/entry.h"
+
 struct machine {
     uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, flags;
     uint64_t red_zone[16];
@@ -364,6 +367,74 @@ VICTIM(any_alignment_of_the_stack_will_do)
     CHECK_EQ(misaligned, 0);
 }
 
+/* How much of the application's stack is used before a callback runs: what is below its stack
+ * pointer is painted, and the callback looks how far down that is gone. stack_probe() goes into the
+ * entry as a rewritten instruction does, with no more than xmm0-15 in use. */
+
+#define PAINTED 4096
+#define PAINT   UINT64_C(0x5a5a5a5a5a5a5a5a)
+
+uint8_t probe_area[4096] __attribute__((aligned(64)));
+uint32_t probe_mask;
+uintptr_t probe_sp;
+void stack_probe(void);
+
+__asm__(".text\n"
+        ".type stack_probe, @function\n"
+        "stack_probe:\n"
+        "  mov probe_mask(%rip), %eax\n"
+        "  xor %edx, %edx\n"
+        "  xrstor64 probe_area(%rip)\n"
+        "  mov %rsp, probe_sp(%rip)\n"
+        "  lea -4096(%rsp), %rdi\n"
+        "  mov $512, %ecx\n"
+        "  mov $0x5a5a5a5a5a5a5a5a, %rax\n"
+        "  rep stosq\n"
+        "  mov $110, %eax\n"
+        "  lea 1f(%rip), %rcx\n"
+        "  jmp sta__entry\n"
+        "1:ret\n"
+        ".size stack_probe, . - stack_probe\n");
+
+_Static_assert(SYS_getppid == 110 && PAINTED == 4096, "asm");
+
+__attribute__((noinline)) static int measure_depth(void *ctx, size_t ctx_size, uint64_t *ret,
+                                                   void *depth)
+{
+    const volatile uint64_t *bottom = (const volatile uint64_t *)(probe_sp - PAINTED);
+    unsigned i = 0;
+
+    (void)ctx, (void)ctx_size, (void)ret;
+    while (i < PAINTED / 8 && bottom[i] == PAINT)
+        i++;
+    *(unsigned *)depth = PAINTED - i * 8;
+    return 0;
+}
+
+VICTIM(less_than_a_kib_of_stack_is_used_before_a_callback)
+{
+    struct sta *sta = new_registry();
+    unsigned depth = 0;
+
+    if (UNDER_ASAN)
+        victim_skip("AddressSanitizer makes frames larger");
+    probe_mask = sta__vectors_tracked;
+    if (!probe_mask)
+        victim_skip("this processor does not tell which registers are in use");
+    *(uint32_t *)&probe_area[24] = 0x1f80; /* mxcsr */
+    *(uint64_t *)&probe_area[512] = STA__VECTORS_SSE;
+    attach(sta, SYS_getppid, true, measure_depth, &depth);
+    install(sta);
+    stack_probe(); /* the thread's first call takes more */
+    stack_probe();
+    remove_transformer(sta);
+    CHECK(depth > sizeof(struct sta__entry_frame));
+    if (depth >= 1024)
+        victim_failed("%u bytes of stack", depth);
+    if (getenv("STA_TEST_LOG"))
+        fprintf(stderr, "%u bytes of stack\n", depth);
+}
+
 /* The arguments as they are in the registers, also those beyond the call's arity. */
 static int check_arguments(void *ctx, size_t ctx_size, uint64_t *ret, void *wrong)
 {
@@ -401,6 +472,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nothing_changes_when_nothing_is_attached),
         cmocka_unit_test(nothing_else_changes_when_a_callback_answers),
         cmocka_unit_test(any_alignment_of_the_stack_will_do),
+        cmocka_unit_test(less_than_a_kib_of_stack_is_used_before_a_callback),
         cmocka_unit_test(callbacks_see_all_six_arguments),
     };
 

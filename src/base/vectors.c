@@ -3,17 +3,16 @@
 #include "base/vectors.h"
 
 #include <cpuid.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
-#define XSAVE_LEAF 0x0d
+#define XSAVE_LEAF    0x0d
+#define XSAVE_XSAVEC  (1u << 1)
+#define XSAVE_XGETBV1 (1u << 2)
 
-/* x87, SSE, AVX, opmask, upper halves of zmm0-15, zmm16-31 */
-#define COMPONENTS        0xe7u
 #define LEGACY_AND_HEADER 576
 
-/* Read by vectors.S. Every registry sets them, always to the same values. */
-_Atomic uint32_t sta__vectors_mask; /* 0: only fxsave is there */
+_Atomic uint32_t sta__vectors_tracked;
+_Atomic uint32_t sta__vectors_mask;
 _Atomic uint32_t sta__vectors_compact;
 _Atomic uint64_t sta__vectors_size = 512;
 
@@ -22,7 +21,7 @@ static uint32_t enabled_components(void)
     uint32_t eax, edx;
 
     __asm__("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-    return eax & COMPONENTS;
+    return eax & STA__VECTORS_ALL;
 }
 
 /* Bytes that a save area needs for the components in `mask`. */
@@ -44,6 +43,18 @@ static uint32_t area_size(uint32_t mask, bool compact)
     return size;
 }
 
+/* Whether plain stores and loads reach all of `mask`: k registers of 64 bits, which take one
+ * instruction to store, are AVX512BW. */
+static bool is_plain(uint32_t mask)
+{
+    uint32_t eax, ebx, ecx, edx;
+
+    if (!(mask & STA__VECTORS_AVX512))
+        return true;
+    return (mask & STA__VECTORS_AVX512) == STA__VECTORS_AVX512 && (mask & STA__VECTORS_AVX) &&
+           __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & bit_AVX512BW);
+}
+
 void sta__vectors_init(void)
 {
     uint32_t eax, ebx, ecx, edx, mask;
@@ -54,8 +65,10 @@ void sta__vectors_init(void)
         return;
     __cpuid_count(XSAVE_LEAF, 1, eax, ebx, ecx, edx);
     mask = enabled_components();
-    compact = (eax & 2) != 0; /* XSAVEC */
+    compact = (eax & XSAVE_XSAVEC) != 0;
     atomic_store_explicit(&sta__vectors_compact, compact, memory_order_relaxed);
     atomic_store_explicit(&sta__vectors_size, area_size(mask, compact), memory_order_relaxed);
     atomic_store_explicit(&sta__vectors_mask, mask, memory_order_release);
+    if ((eax & XSAVE_XGETBV1) && is_plain(mask))
+        atomic_store_explicit(&sta__vectors_tracked, mask, memory_order_release);
 }

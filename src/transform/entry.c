@@ -74,7 +74,8 @@ struct clone_request {
     uint64_t stack; /* where the child's stack pointer will be; 0: where the parent's is */
 };
 
-static bool read_clone3(const unsigned long *args, struct clone_request *request)
+/* Apart, so that its memory is not on the stack below which callbacks run. */
+static STA__NOINLINE bool read_clone3(const unsigned long *args, struct clone_request *request)
 {
     struct clone_args given;
 
@@ -132,7 +133,8 @@ static bool is_untraceable(uint64_t clone_flags)
     return (clone_flags & (CLONE_VM | CLONE_SETTLS)) == CLONE_VM && !is_vfork(clone_flags);
 }
 
-static int prepare_clone(struct sta__entry_frame *frame, const struct clone_request *request)
+static STA__NOINLINE int prepare_clone(struct sta__entry_frame *frame,
+                                       const struct clone_request *request)
 {
     struct sta__entry_seed seed;
 

@@ -22,6 +22,7 @@
 
 #include <sta.h>
 
+#include "base/vectors.h"
 #include "bench.h"
 
 #define MEASURED_NR  SYS_getppid
@@ -29,7 +30,7 @@
 #define BATCH_EVENTS 16 /* whose attachments are timed together */
 
 /* Rows that others are compared with. */
-enum row_id { OTHER, BARE, ENTER_EXIT, NATIVE, ROW_IDS };
+enum row_id { OTHER, BARE, BARE_CALLBACK, ENTER_EXIT, NATIVE, ROW_IDS };
 
 static struct bench_options options = {.rounds = 31};
 static bool has_two_cpus;
@@ -43,7 +44,8 @@ struct row {
     int enters, exits; /* callbacks attached */
     bool is_plain;     /* they are not declared STA_CALLBACK_GENERAL_REGS */
     bool needs_two_cpus;
-    int present; /* attachments that are there already */
+    int present;     /* attachments that are there already */
+    uint32_t in_use; /* STA__VECTORS_* */
     enum row_id id, ratio_to;
 
     struct sta *sta;
@@ -178,6 +180,84 @@ static double run_together(struct row *row, uint64_t n)
     ns = time_together(&partner);
     pthread_join(thread, NULL);
     return (ns + partner.ns) / 2;
+}
+
+/* Saving vector registers around a callback. */
+
+#define IN_LIBC STA__VECTORS_SSE | STA__VECTORS_K | STA__VECTORS_HI16
+
+static uint32_t vectors_mask;
+
+static int count_run(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    (void)ctx, (void)ctx_size, (void)ret;
+    ++*(uint64_t *)user_data;
+    return 0;
+}
+
+static sta_callback volatile counter = count_run;
+
+static uint32_t vectors_in_use(void)
+{
+    uint32_t eax, edx;
+
+    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(1));
+    return eax & vectors_mask;
+}
+
+/* Takes these into use, with values that were computed or 0, and the others out. The area's layout
+ * is the processor's (SDM volume 1, 13.4). */
+static void take_into_use(uint32_t components)
+{
+    static struct {
+        uint16_t control_word, status_word, unused[10];
+        uint32_t mxcsr;
+        uint8_t registers[484];
+        uint64_t in_use;
+        uint8_t rest[4096 - 520];
+    } __attribute__((aligned(64))) area = {.control_word = 0x37f, .mxcsr = 0x1f80};
+
+    area.in_use = components;
+    area.status_word = (components & STA__VECTORS_X87) ? 0x20 : 0; /* a rounded result */
+    __asm__ volatile("xrstor64 %0"
+                     :
+                     : "m"(area), "a"(vectors_mask), "d"(0)
+                     : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
+static double run_counter(struct row *row, uint64_t n)
+{
+    sta_callback fn = counter;
+    double start = now_ns();
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        fn(NULL, 0, NULL, &sum);
+    if (sum != n)
+        die(row->name, "the callback did not run as often as it should");
+    return (now_ns() - start) / (double)n;
+}
+
+static double run_saved(struct row *row, uint64_t n)
+{
+    uint32_t in_use;
+    uint64_t sum = 0;
+    double start, end;
+
+    take_into_use(row->in_use);
+    start = now_ns();
+    for (uint64_t i = 0; i < n; i++)
+        sta__call_with_vectors_saved(counter, NULL, 0, NULL, &sum);
+    end = now_ns();
+    in_use = vectors_in_use();
+    take_into_use(0);
+    if (sum != n)
+        die(row->name, "the callback did not run as often as it should");
+    /* Hypervisors may take x87 into use. */
+    if ((in_use | STA__VECTORS_X87) != (row->in_use | STA__VECTORS_X87))
+        die(row->name, "something else is in use");
+    return (end - start) / (double)n;
 }
 
 /* Attaching and detaching: one more at each of a few events that have `present` already. */
@@ -369,6 +449,13 @@ static struct row rows[] = {
     {.name = "Two threads at once, per call of each"},
     {.name = "bare indirect call", .run = run_together, .needs_two_cpus = true, .ratio_to = BARE},
     {.name = "1 enter + 1 exit", .run = run_together, .enters = 1, .exits = 1, .needs_two_cpus = true, .ratio_to = ENTER_EXIT},
+    {.name = "A plain callback in the middle of an application that has in use"},
+    {.name = "nothing (not saved)", .run = run_counter, .id = BARE_CALLBACK},
+    {.name = "xmm", .run = run_saved, .in_use = STA__VECTORS_SSE, .ratio_to = BARE_CALLBACK},
+    {.name = "xmm0-15, k, zmm16-31 (libc has)", .run = run_saved, .in_use = IN_LIBC, .ratio_to = BARE_CALLBACK},
+    {.name = "ymm", .run = run_saved, .in_use = STA__VECTORS_SSE | STA__VECTORS_AVX, .ratio_to = BARE_CALLBACK},
+    {.name = "ymm, k, zmm", .run = run_saved, .in_use = STA__VECTORS_ALL & ~STA__VECTORS_X87, .ratio_to = BARE_CALLBACK},
+    {.name = "xmm, x87", .run = run_saved, .in_use = STA__VECTORS_SSE | STA__VECTORS_X87, .ratio_to = BARE_CALLBACK},
     {.name = "Attach and detach, with so many at the event"},
     {.name = "attach, 1", .run = run_attach, .present = 1},
     {.name = "attach, 1,000", .run = run_attach, .present = 1000},
@@ -390,13 +477,14 @@ static struct row rows[] = {
 
 static const char *const ratio_names[ROW_IDS] = {
     [BARE] = "x bare",
+    [BARE_CALLBACK] = "x not saved",
     [ENTER_EXIT] = "x one thread",
     [NATIVE] = "x native",
 };
 
 static bool is_measured(const struct row *row)
 {
-    return row->run && (has_two_cpus || !row->needs_two_cpus);
+    return row->run && (has_two_cpus || !row->needs_two_cpus) && !(row->in_use & ~vectors_mask);
 }
 
 /* Finds how often the work fits into a sample; warms up, too. */
@@ -430,7 +518,7 @@ static void print_row(const struct row *row, const double *medians)
     }
     printf("    %-34s", row->name);
     if (!is_measured(row)) {
-        printf("  needs two CPUs\n");
+        printf("  needs %s\n", row->needs_two_cpus ? "two CPUs" : "a newer processor");
         return;
     }
     print_number(row->samples[options.rounds / 2]);
@@ -462,6 +550,8 @@ int main(int argc, char **argv)
     bench_options_parse(&options, argc, argv);
     if (options.is_quick)
         sample_ns = 1e5;
+    sta__vectors_init();
+    vectors_mask = sta__vectors_tracked;
     has_two_cpus = find_two_cpus();
     pin_to(0);
     measure();
