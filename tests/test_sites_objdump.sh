@@ -7,7 +7,7 @@ need objdump ldd
 PATH=$PATH:/usr/sbin:/sbin
 
 # Larger ones take objdump too long.
-max_bytes=8000000
+max_bytes=5000000
 
 build_comparer()
 {
@@ -38,7 +38,7 @@ build_static()
 list_files()
 {
     local program library
-    for program in bash python3 openssl gdb; do
+    for program in bash python3 openssl; do
         ! command -v $program >/dev/null || with_libraries "$(command -v $program)"
     done
     for library in libstdc++.so.6 libtsan.so libasan.so; do

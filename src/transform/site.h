@@ -4,12 +4,18 @@
  * intercepted (enum sta_site_method). Analysis only: nothing is changed.
  *
  * The choice keeps one rule: only bytes of a single instruction change, and (for a short jump)
- * padding that is never executed. A thread can then be at any instruction at any moment.
+ * padding that does nothing. A thread can then be at any instruction at any moment.
  *
  *      mov      mov $nr,%eax          ─►  jmp stub              syscall stays as it is
  *      short    syscall               ─►  jmp pad     pad: jmp stub
  *      detour   an earlier one of 5+  ─►  jmp stub              the rest stays as it is
  *      trap     syscall               ─►  ud2
+ *
+ * Where execution may come from need not be known in full: jump tables are not read. Who comes to
+ * an instruction between a mov or detour and its system call makes the call as ever, and unseen.
+ * Only padding must not be reached at all (see padding.c), and what is in the middle of the
+ * instruction that changes; nothing but hand-written code ever jumps there, by direct branches, and
+ * those count.
  *
  * This runs inside system calls of the application that map code: no libc, no malloc, general
  * registers only.
@@ -35,10 +41,14 @@
 struct sta__site {
     uintptr_t address;  /* of the system call instruction */
     uintptr_t patch_at; /* the instruction that changes: the mov, the earlier one, or the call */
-    uintptr_t landing;  /* SHORT: STA__NEAR_JUMP_SIZE bytes of padding; else 0 */
+    /* SHORT: STA__NEAR_JUMP_SIZE bytes of padding; else 0. They are never executed, or they are the
+     * unused operand of a nop that is, whatever they hold. In any order, by halves, they can be
+     * written at any time before `address` is, and not restored while a thread may be on its way.
+     */
+    uintptr_t landing;
     uintptr_t hop;  /* SHORT: where the short jump leads, if not to `landing` at once: padding for
                        another short jump, from there to `landing`; else 0 */
-    int32_t nr;     /* STA__NR_UNKNOWN, or eax */
+    int32_t nr;     /* eax, if all known ways to the call agree; else STA__NR_UNKNOWN */
     uint8_t method; /* enum sta_site_method */
     uint8_t reason; /* enum sta_site_reason */
     uint8_t patch_size; /* bytes that the instruction at `patch_at` has */
