@@ -229,14 +229,14 @@ static void take_into_use(uint32_t components)
 static double run_counter(struct row *row, uint64_t n)
 {
     sta_callback fn = counter;
-    double start = now_ns();
+    double start = cpu_ns();
     uint64_t sum = 0;
 
     for (uint64_t i = 0; i < n; i++)
         fn(NULL, 0, NULL, &sum);
     if (sum != n)
         die(row->name, "the callback did not run as often as it should");
-    return (now_ns() - start) / (double)n;
+    return (cpu_ns() - start) / (double)n;
 }
 
 static double run_saved(struct row *row, uint64_t n)
@@ -246,10 +246,10 @@ static double run_saved(struct row *row, uint64_t n)
     double start, end;
 
     take_into_use(row->in_use);
-    start = now_ns();
+    start = cpu_ns();
     for (uint64_t i = 0; i < n; i++)
         sta__call_with_vectors_saved(counter, NULL, 0, NULL, &sum);
-    end = now_ns();
+    end = cpu_ns();
     in_use = vectors_in_use();
     take_into_use(0);
     if (sum != n)
