@@ -133,6 +133,11 @@ void sta__signals_release(int signal)
     unstrip_actions(sta__signal_bit(signal));
 }
 
+bool sta__signals_are_reserved(void)
+{
+    return sta__signals_reserved() != 0;
+}
+
 void sta__signals_unblock(ucontext_t *context)
 {
     uint64_t ours = sta__signals_reserved(), all = UINT64_MAX, old = 0;
@@ -153,6 +158,8 @@ void sta__signals_block_again(ucontext_t *context)
 {
     uint64_t blocked = sta__masking.app_blocked;
 
+    if (!sta__masking.is_masking)
+        return;
     if (context)
         *mask_of(context) |= blocked;
     else if (blocked)

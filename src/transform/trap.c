@@ -85,7 +85,6 @@ static bool reserve(void)
 {
     if (!sta__text_is_alone() || sta__signals_reserve(SIGILL, on_sigill) < 0)
         return false;
-    sta__signals_unblock(NULL);
     /* Release: pairs with entry.c. Syscall User Dispatch replaces them by its own, which do as
      * much. */
     if (!atomic_load_explicit(&sta__thread_hooks, memory_order_relaxed))
@@ -119,9 +118,16 @@ void sta__trap_end(void)
     is_reserved = false;
     if (atomic_load_explicit(&sta__thread_hooks, memory_order_relaxed) == &hooks)
         atomic_store_explicit(&sta__thread_hooks, NULL, memory_order_release);
-    sta__signals_block_again(NULL);
     sta__signals_release(SIGILL);
     for (unsigned i = 0; i < SLOT_COUNT; i++)
         atomic_store_explicit(&slots[i], SLOT_FREE, memory_order_relaxed);
     used = 0;
+}
+
+void sta__trap_settle(void)
+{
+    if (is_reserved)
+        sta__signals_unblock(NULL);
+    else if (!sta__signals_are_reserved())
+        sta__signals_block_again(NULL);
 }

@@ -19,4 +19,8 @@ void sta__trap_release(uintptr_t address);
 /* No site is a trap any more: SIGILL is the application's again. */
 void sta__trap_end(void);
 
+/* Brings the calling thread's signal mask in line with the above. To be called when the lock, which
+ * blocks all signals, has been released. */
+void sta__trap_settle(void);
+
 #endif
