@@ -8,8 +8,8 @@
  * and whatever fails, the program runs as if the agent were not there.
  */
 #include <errno.h>
-#include <limits.h>
 #include <link.h>
+#include <linux/limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
