@@ -412,8 +412,29 @@ a_filter_of_the_program_s_own_is_respected()
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From now on: write, exit_group, and death for the rest. */
-int main(void)
+/* From now on: write, exit_group, and death for the rest. With an argument: death for what only
+ * the agent would do, and another program in an empty environment. */
+static int restrict_exec(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_faccessat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+    char *argv[] = {"echo", "executes", NULL}, *envp[] = {NULL};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 8) == 0)
+        return 1;
+    execve("/bin/echo", argv, envp);
+    return 1;
+}
+
+int main(int argc, char **argv)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -424,6 +445,9 @@ int main(void)
     };
     struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
 
+    (void)argv;
+    if (argc > 1)
+        return restrict_exec();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
         return 1;
@@ -434,6 +458,7 @@ END_OF_C
     quietly "$CC" -o "$work/filter" "$work/filter.c"
     expect "output" "$(traced STA_AGENT_COUNT=1 STA_AGENT_METHOD=rewrite "$work/filter")" runs
     expect_line '\(filter\): seccomp$'
+    expect "output" "$(traced STA_AGENT_METHOD=rewrite "$work/filter" exec)" executes
 }
 
 threads_and_forks_lose_no_count()

@@ -160,7 +160,7 @@ EOF
     node -e 'WebAssembly; process.stdout.write("end\n")'
 }
 
-# One that was made of no C library's code, but loaded by it, and one that is static.
+# One that makes its own system calls but loads libc, and a static one.
 go_()
 {
     cat >main.go <<'EOF'

@@ -8,8 +8,8 @@
  * and whatever fails, the program runs as if the agent were not there.
  */
 #include <errno.h>
-#include <limits.h>
 #include <link.h>
+#include <linux/limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -245,7 +245,7 @@ static int start(struct sta *sta)
         .method = config.method,
         .flags = config.flags,
     };
-    int err = config.count || config.report ? sta__agent_count(sta, &config) : 0;
+    int err = sta__agent_count(sta, &config);
 
     if (err == 0)
         err = sta__agent_fail(sta, &config);

@@ -20,7 +20,7 @@
 #ifndef STA_AGENT_CONFIG_H
 #define STA_AGENT_CONFIG_H
 
-#include <limits.h>
+#include <linux/limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 

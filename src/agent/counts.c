@@ -23,6 +23,7 @@
 #include "base/gate.h"
 #include "base/quiesce.h"
 #include "base/stripe.h"
+#include "transform/exec.h"
 
 /* The last one is for all numbers without a place of their own. */
 #define ROW_COUNT (STA_SYSCALL_LIMIT + 1)
@@ -170,6 +171,28 @@ static bool sets_filter(const struct sta_sys_enter *event)
            (event->args[0] == SECCOMP_SET_MODE_FILTER && event->args[2]);
 }
 
+/* Under a filter that was not made with us in mind, a call of ours may be the process's end.
+ * Relaxed, as it is about the thread's own next calls; but what sta__exec_follow points to was
+ * written before. */
+static void keep_still(bool still)
+{
+    static _Atomic(const struct sta__exec_follow *) follow;
+    static _Atomic unsigned filters; /* that are set, or about to be */
+
+    if (still && atomic_fetch_add_explicit(&filters, 1, memory_order_relaxed) == 0) {
+        sta__agent_output_mute(true);
+        atomic_store_explicit(
+            &follow, atomic_exchange_explicit(&sta__exec_follow, NULL, memory_order_acquire),
+            memory_order_relaxed);
+    }
+    if (!still && atomic_fetch_sub_explicit(&filters, 1, memory_order_relaxed) == 1) {
+        atomic_store_explicit(&sta__exec_follow,
+                              atomic_load_explicit(&follow, memory_order_relaxed),
+                              memory_order_release);
+        sta__agent_output_mute(false);
+    }
+}
+
 static void before_call(const struct sta_sys_enter *event)
 {
     switch (event->id) {
@@ -185,7 +208,7 @@ static void before_call(const struct sta_sys_enter *event)
         if (!sets_filter(event))
             break;
         sta__agent_write("seccomp", NULL);
-        sta__agent_output_mute(true);
+        keep_still(true);
         break;
     default:
         break;
@@ -204,7 +227,7 @@ static void after_call(const struct sta_sys_exit *event)
     for (unsigned i = 0; i < 3; i++)
         entered.args[i] = args[i];
     if (sets_filter(&entered))
-        sta__agent_output_mute(false);
+        keep_still(false);
 }
 
 /* --- Callbacks --- */

@@ -9,7 +9,7 @@
 #ifndef STA_AGENT_OUTPUT_H
 #define STA_AGENT_OUTPUT_H
 
-#include <limits.h>
+#include <linux/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
