@@ -30,7 +30,7 @@ struct sta__section;
 struct sta__call {
     struct sta_sys_enter enter; /* the context of which each enter callback gets a copy */
     int64_t ret;
-    /* Set by sta__enter_ordinary(): what is attached to the call. */
+    /* For who makes the call: what is attached to it. The dispatcher does not look at it. */
     const struct sta__hooks *hooks;
     /* Set by sta__enter(): the section that a callback forks from, which the child gets back. */
     const struct sta__section *outer;
@@ -57,20 +57,5 @@ bool sta__enter(struct sta *sta, struct sta__call *call, unsigned kind);
 
 /* Runs the exit callbacks on `call->ret`, which they may override. */
 void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind);
-
-/*
- * The same for calls that came by the system call instruction, return, and create no child, in two
- * steps that do less:
- *
- *      if (!sta__enter_ordinary(sta, &call)) {
- *              call.ret = the real call;
- *              if (call.hooks->active & (STA__ACTIVE_EXIT | STA__ACTIVE_ALWAYS))
- *                      sta__exit_ordinary(sta, &call);
- *      }
- *
- * The first returns 1 if the call was overridden and its exit callbacks have run, too; else 0.
- */
-int sta__enter_ordinary(struct sta *sta, struct sta__call *call);
-void sta__exit_ordinary(struct sta *sta, struct sta__call *call);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "attach/registry.h"
+#include "attach/run.h"
 #include "base/gate.h"
 #include "base/memory.h"
 #include "transform/exec.h"
@@ -23,8 +23,7 @@ _Static_assert(offsetof(struct sta__entry_frame, call.enter.args) == STA__FRAME_
 _Static_assert(offsetof(struct sta__entry_frame, call.ret) == STA__FRAME_RET, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, call.hooks) == STA__FRAME_HOOKS, "entry.S");
 _Static_assert(offsetof(struct sta__hooks, active) == STA__HOOKS_ACTIVE, "entry.S");
-_Static_assert((STA__ACTIVE_EXIT | STA__ACTIVE_ALWAYS) == STA__ENTRY_AFTER, "entry.S");
-_Static_assert(STA__ENTRY_CALL == 0 && STA__ENTRY_DONE == 1, "sta__enter_ordinary() returns them");
+_Static_assert(STA__ACTIVE_EXIT == STA__ENTRY_AFTER, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, return_address) == STA__FRAME_RETURN_ADDRESS, "");
 _Static_assert(offsetof(struct sta__entry_frame, flags) == STA__FRAME_FLAGS, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, sp) == STA__FRAME_SP, "entry.S");
@@ -203,7 +202,7 @@ static void exit_event(struct sta__call *call, unsigned kind)
 
 /* Stands for what is attached to a special call: all that matters is that sta__entry_after() is
  * called. */
-static struct sta__hooks special_hooks = {.active = STA__ACTIVE_ALWAYS};
+static struct sta__hooks special_hooks = {.active = STA__ACTIVE_EXIT};
 
 static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
 {
@@ -226,6 +225,7 @@ static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
 static const uint8_t special[STA_SYSCALL_LIMIT] = {
     [SYS_rt_sigreturn] = 1,
     [SYS_exit] = 1,
+    [SYS_sigaltstack] = 1, /* not for choose(): the dispatcher sees to it, see STA__ACTIVE_ALWAYS */
     [SYS_execve] = 1,
     [SYS_execveat] = 1,
     /* read_clone() */
@@ -259,14 +259,33 @@ static bool is_special(long sys_nr)
     return (unsigned long)sys_nr < STA_SYSCALL_LIMIT && special[sys_nr];
 }
 
-/* Nearly all calls are ordinary: callbacks are all that there is to them. */
+/* The result was given by a callback. */
+static STA__NOINLINE int answered(struct sta__entry_frame *frame)
+{
+    exit_event(&frame->call, STA__CALL_SKIPPED);
+    return STA__ENTRY_DONE;
+}
+
+/* Nearly all calls are ordinary: callbacks are all that there is to them. See run.h. */
 int sta__entry_before(struct sta__entry_frame *frame)
 {
     struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
+    struct sta__call *call = &frame->call;
+    struct sta__hooks *hooks;
+    uint8_t active;
 
-    if (sta__unlikely(!sta || owner != 0 || is_special(frame->call.enter.id)))
+    if (sta__unlikely(!sta || owner != 0 || is_special(call->enter.id)))
         return before_special(frame);
-    return sta__enter_ordinary(sta, &frame->call);
+    hooks = sta__hooks_of(sta, (int)call->enter.id);
+    active = sta__load_active(hooks);
+    call->hooks = hooks;
+    if (sta__unlikely(!(active & STA__ACTIVE_ENTER)))
+        return STA__ENTRY_CALL;
+    if (sta__likely(!sta__run(sta, hooks, call, true, STA__CALL_VECTORS)))
+        return STA__ENTRY_CALL;
+    if (sta__likely(!(sta__load_active(hooks) & STA__ACTIVE_EXIT)))
+        return STA__ENTRY_DONE;
+    return answered(frame);
 }
 
 /* The child's side of a call that created it: interception goes on in the child. */
@@ -317,12 +336,20 @@ static STA__NOINLINE void after_special(struct sta__entry_frame *frame)
 
 void sta__entry_after(struct sta__entry_frame *frame)
 {
-    struct sta *sta = active();
+    struct sta__call *call = &frame->call;
+    struct sta__hooks *hooks;
+    struct sta *sta;
 
-    if (sta__unlikely(frame->call.hooks == &special_hooks))
+    if (sta__unlikely(call->hooks == &special_hooks)) {
         after_special(frame);
-    else if (sta)
-        sta__exit_ordinary(sta, &frame->call);
+        return;
+    }
+    sta = active();
+    if (sta__unlikely(!sta))
+        return;
+    hooks = sta__hooks_of(sta, (int)call->enter.id);
+    if (sta__likely(sta__load_active(hooks) & STA__ACTIVE_EXIT))
+        sta__run(sta, hooks, call, false, STA__CALL_VECTORS);
 }
 
 void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed)

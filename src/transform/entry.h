@@ -45,7 +45,7 @@
 /* Offset in struct sta__hooks, and what to look for there to find out whether there is something to
  * do after the call. */
 #define STA__HOOKS_ACTIVE 16
-#define STA__ENTRY_AFTER  6
+#define STA__ENTRY_AFTER  2
 
 /* Offsets in struct sta__entry_seed. */
 #define STA__SEED_RETURN_ADDRESS 0

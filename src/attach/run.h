@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running the callbacks of one event: inline, since what this costs is what interception costs.
+ *
+ * The usual case is a single callback that needs no vectors saved. It is run in a straight line,
+ * without a taken branch but for its call; everything else is called, in dispatch.c, so that it
+ * takes no registers here.
+ *
+ * Structs are filled member by member: with general registers only, an initialiser or assignment
+ * can become a `rep stos`, which takes longer than all the rest, or a call of memcpy.
+ */
+#ifndef STA_ATTACH_RUN_H
+#define STA_ATTACH_RUN_H
+
+#include "attach/dispatch.h"
+#include "attach/registry.h"
+#include "base/quiesce.h"
+#include "base/vectors.h"
+
+/* What one half of a dispatch keeps on the stack while its callbacks run. `section` leads from the
+ * thread's record to here. */
+struct sta__run {
+    struct sta__section section;
+    const struct sta__call *call;
+    int64_t value;       /* of the last override */
+    uint32_t overridden; /* STA__OVERRIDDEN_* */
+};
+
+#define STA__OVERRIDDEN_NOW  1u /* by the callback that runs */
+#define STA__OVERRIDDEN_EVER 2u /* by one that ran before */
+
+/* Runs all callbacks of the event. */
+void sta__run_lists(struct sta *sta, struct sta__hooks *hooks, struct sta__run *run, bool is_enter,
+                    unsigned kind);
+
+/* No section could be entered. */
+void sta__run_missed(struct sta *sta, struct sta__hooks *hooks, const struct sta__run *run,
+                     bool is_enter);
+
+/* Acquire: pairs with update_active(), registry.c. */
+STA__INLINE uint8_t sta__load_active(const struct sta__hooks *hooks)
+{
+    return atomic_load_explicit(&hooks->active, memory_order_acquire);
+}
+
+/* Acquire: pairs with the release store in publish(), registry.c. */
+STA__INLINE const struct sta__list *sta__list_of(struct sta__hooks *hooks, bool is_enter)
+{
+    return atomic_load_explicit(is_enter ? &hooks->enter : &hooks->exit, memory_order_acquire);
+}
+
+/* Notes what a callback did besides looking on. */
+STA__INLINE void sta__run_note(const struct sta__entry *entry, struct sta__run *run, int err,
+                               uint32_t stripe)
+{
+    struct sta__counters *counters = sta__counters_of(entry->counters, stripe);
+
+    if (err < 0)
+        sta__count(&counters->failed, stripe);
+    if (run->overridden & STA__OVERRIDDEN_NOW) {
+        run->overridden = STA__OVERRIDDEN_EVER;
+        sta__count(&counters->overrides, stripe);
+    }
+}
+
+/* Calls one callback. */
+STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run *run, void *ctx,
+                                size_t ctx_size, uint32_t stripe, unsigned kind)
+{
+    uint64_t result = 0;
+    int err;
+
+    sta__count(&sta__counters_of(entry->counters, stripe)->runs, stripe);
+    if ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))
+        err =
+            sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
+    else
+        err = entry->callback(ctx, ctx_size, &result, entry->user_data);
+    if (sta__unlikely(err < 0 || (run->overridden & STA__OVERRIDDEN_NOW)))
+        sta__run_note(entry, run, err, stripe);
+}
+
+/* Each callback gets a fresh copy of the context. */
+STA__INLINE void sta__run_one(const struct sta__entry *entry, struct sta__run *run, bool is_enter,
+                              uint32_t stripe, unsigned kind)
+{
+    const struct sta__call *call = run->call;
+
+    if (is_enter) {
+        struct sta_sys_enter ctx;
+
+        ctx.ent = (struct sta_trace_entry){0};
+        ctx.id = call->enter.id;
+        ctx.args[0] = call->enter.args[0];
+        ctx.args[1] = call->enter.args[1];
+        ctx.args[2] = call->enter.args[2];
+        ctx.args[3] = call->enter.args[3];
+        ctx.args[4] = call->enter.args[4];
+        ctx.args[5] = call->enter.args[5];
+        sta__run_entry(entry, run, &ctx, sizeof(ctx), stripe, kind);
+    } else {
+        struct sta_sys_exit ctx;
+
+        ctx.ent = (struct sta_trace_entry){0};
+        ctx.id = call->enter.id;
+        ctx.ret = call->ret;
+        sta__run_entry(entry, run, &ctx, sizeof(ctx), stripe, kind);
+    }
+}
+
+/* The only callback, on the call or on all calls; NULL: there is none, or more, or one that wants
+ * its vectors saved. */
+STA__INLINE const struct sta__entry *sta__only_entry(struct sta *sta, struct sta__hooks *hooks,
+                                                     bool is_enter, unsigned kind)
+{
+    const struct sta__list *list = sta__list_of(hooks, is_enter);
+    const struct sta__list *others = sta__list_of(&sta->all, is_enter);
+
+    if (!list || others) {
+        if (list || !others)
+            return NULL;
+        list = others;
+    }
+    if (sta__unlikely(list->count > 1 || ((kind & STA__CALL_VECTORS) &&
+                                          !(list->entries->flags & STA_CALLBACK_GENERAL_REGS))))
+        return NULL;
+    return list->entries;
+}
+
+/* Runs the callbacks of one event. True if the call's result was overridden: it is in call->ret. */
+STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta__call *call,
+                          bool is_enter, unsigned kind)
+{
+    const struct sta__reader *reader;
+    const struct sta__entry *entry;
+    struct sta__run run;
+
+    run.call = call;
+    run.overridden = 0;
+    reader = sta__section_enter(&run.section);
+    if (sta__unlikely(!reader)) {
+        sta__run_missed(sta, hooks, &run, is_enter);
+        return false;
+    }
+    entry = sta__only_entry(sta, hooks, is_enter, kind);
+    if (sta__likely(entry && reader->stripe < STA__STRIPE_OWNED))
+        sta__run_one(entry, &run, is_enter, reader->stripe, 0);
+    else
+        sta__run_lists(sta, hooks, &run, is_enter, kind);
+    sta__section_leave(&run.section);
+    if (sta__likely(!run.overridden) || !sta__call_returns(call->enter.id))
+        return false;
+    call->ret = run.value;
+    return true;
+}
+
+#endif
