@@ -18,6 +18,7 @@
 static _Atomic uintptr_t slots[SLOT_COUNT];
 static unsigned used; /* slots that are not free; those that were left count */
 static bool is_reserved;
+static bool is_unblocked; /* SIGILL, in the mask of the thread that reserved it */
 
 static unsigned first_slot(uintptr_t address)
 {
@@ -85,7 +86,6 @@ static bool reserve(void)
 {
     if (!sta__text_is_alone() || sta__signals_reserve(SIGILL, on_sigill) < 0)
         return false;
-    sta__signals_unblock(NULL);
     /* Release: pairs with entry.c. Syscall User Dispatch replaces them by its own, which do as
      * much. */
     if (!atomic_load_explicit(&sta__thread_hooks, memory_order_relaxed))
@@ -119,9 +119,25 @@ void sta__trap_end(void)
     is_reserved = false;
     if (atomic_load_explicit(&sta__thread_hooks, memory_order_relaxed) == &hooks)
         atomic_store_explicit(&sta__thread_hooks, NULL, memory_order_release);
-    sta__signals_block_again(NULL);
     sta__signals_release(SIGILL);
     for (unsigned i = 0; i < SLOT_COUNT; i++)
         atomic_store_explicit(&slots[i], SLOT_FREE, memory_order_relaxed);
     used = 0;
+}
+
+/* Only a thread that is alone reserves the signal, so no other one is between the two. */
+void sta__trap_unblock(void)
+{
+    if (!is_reserved || is_unblocked)
+        return;
+    is_unblocked = true;
+    sta__signals_unblock(NULL);
+}
+
+void sta__trap_block_again(void)
+{
+    if (!is_unblocked || is_reserved)
+        return;
+    is_unblocked = false;
+    sta__signals_block_again(NULL);
 }
