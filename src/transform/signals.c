@@ -133,11 +133,6 @@ void sta__signals_release(int signal)
     unstrip_actions(sta__signal_bit(signal));
 }
 
-bool sta__signals_are_reserved(void)
-{
-    return sta__signals_reserved() != 0;
-}
-
 void sta__signals_unblock(ucontext_t *context)
 {
     uint64_t ours = sta__signals_reserved(), all = UINT64_MAX, old = 0;

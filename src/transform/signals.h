@@ -27,9 +27,6 @@ int sta__signals_reserve(int signal, sta__signal_handler handler);
 /* Gives a signal back: the application's action is installed again. Not on the dispatch path. */
 void sta__signals_release(int signal);
 
-/* Whether there are reserved signals. */
-bool sta__signals_are_reserved(void);
-
 /* Makes sure that the calling thread does not block reserved signals: they are blocked in the
  * application's eyes only from now on. In a signal handler with the interrupted context, else with
  * NULL. */

@@ -18,6 +18,7 @@
 static _Atomic uintptr_t slots[SLOT_COUNT];
 static unsigned used; /* slots that are not free; those that were left count */
 static bool is_reserved;
+static bool is_unblocked; /* SIGILL, in the mask of the thread that reserved it */
 
 static unsigned first_slot(uintptr_t address)
 {
@@ -124,10 +125,19 @@ void sta__trap_end(void)
     used = 0;
 }
 
-void sta__trap_settle(void)
+/* Only a thread that is alone reserves the signal, so no other one is between the two. */
+void sta__trap_unblock(void)
 {
-    if (is_reserved)
-        sta__signals_unblock(NULL);
-    else if (!sta__signals_are_reserved())
-        sta__signals_block_again(NULL);
+    if (!is_reserved || is_unblocked)
+        return;
+    is_unblocked = true;
+    sta__signals_unblock(NULL);
+}
+
+void sta__trap_block_again(void)
+{
+    if (!is_unblocked || is_reserved)
+        return;
+    is_unblocked = false;
+    sta__signals_block_again(NULL);
 }

@@ -19,8 +19,9 @@ void sta__trap_release(uintptr_t address);
 /* No site is a trap any more: SIGILL is the application's again. */
 void sta__trap_end(void);
 
-/* Brings the calling thread's signal mask in line with the above. To be called when the lock, which
- * blocks all signals, has been released. */
-void sta__trap_settle(void);
+/* While the lock is held, the caller blocks all signals. When it has been released after sites were
+ * claimed, or trapping ended, SIGILL is to be taken out of the application's mask, or put back. */
+void sta__trap_unblock(void);
+void sta__trap_block_again(void);
 
 #endif
