@@ -44,7 +44,7 @@ run_variant()
     configure_options "$variant"
     launcher_for "$variant"
     build_variant "build/$variant" "${options[@]}" -DSTA_WERROR=ON || return 1
-    "${launcher[@]}" ctest --test-dir "build/$variant" --output-on-failure --no-tests=error
+    "${launcher[@]}" ctest --test-dir "build/$variant" --output-on-failure --no-tests=error -j "$(nproc)"
 }
 
 variants=("$@")

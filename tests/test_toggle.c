@@ -10,6 +10,8 @@
 #define CALLERS   4
 #define ATTACHERS 2
 #define ROUNDS    (UNDER_ASAN ? 60 : 250)
+/* Removing waits for threads that run. */
+#define INSTALLS 15
 
 static _Atomic bool stop;
 static _Atomic long calls_made;
@@ -178,7 +180,7 @@ VICTIM(install_and_remove_while_threads_call)
     long before;
 
     begin_load(&load);
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (int i = 0; i < INSTALLS; i++) {
         install(sta);
         before = seen->enters;
         getppid();
@@ -220,7 +222,7 @@ VICTIM(attach_and_detach_while_another_thread_installs_and_removes)
     begin_load(&load);
     for (int i = 0; i < ATTACHERS; i++)
         CHECK_EQ(pthread_create(&togglers[i], NULL, toggle_blindly, sta), 0);
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (int i = 0; i < INSTALLS; i++) {
         install(sta);
         toggle(sta, i);
         remove_transformer(sta);
@@ -261,7 +263,7 @@ VICTIM(attach_and_detach_in_a_callback)
     install(sta);
     begin_load(&load);
     attach(sta, SYS_getpid, true, attach_inside, sta);
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (int i = 0; i < INSTALLS; i++) {
         long before;
 
         syscall(SYS_getpid);
