@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 #include "base/lock.h"
 #include "base/pages.h"
@@ -46,8 +48,13 @@ static bool watches(void)
 bool sta__newcode_concerns(int64_t sys_nr)
 {
     return sys_nr == SYS_mmap || sys_nr == SYS_munmap || sys_nr == SYS_mremap ||
-           sys_nr == SYS_mprotect || sys_nr == SYS_pkey_mprotect;
+           sys_nr == SYS_mprotect || sys_nr == SYS_pkey_mprotect || sys_nr == SYS_prctl ||
+           sys_nr == SYS_seccomp;
 }
+
+/* A filter that the application has installed may kill it for calls that it does not make itself.
+ */
+static _Atomic bool is_filtered;
 
 static bool overlaps(uintptr_t start, uintptr_t end)
 {
@@ -189,11 +196,30 @@ static bool call_mremap(struct sta__call *call)
     return true;
 }
 
+/* prctl(PR_SET_SECCOMP, ...), seccomp(SECCOMP_SET_MODE_..., ...) */
+static bool call_seccomp(struct sta__call *call)
+{
+    const unsigned long *args = call->enter.args;
+
+    if (call->enter.id == SYS_prctl
+            ? args[0] != PR_SET_SECCOMP
+            : args[0] != SECCOMP_SET_MODE_STRICT && args[0] != SECCOMP_SET_MODE_FILTER)
+        return false;
+    call->ret = make(call);
+    /* Relaxed: it concerns the calling thread, and others only from some moment on. */
+    if (call->ret >= 0)
+        atomic_store_explicit(&is_filtered, true, memory_order_relaxed);
+    return true;
+}
+
 bool sta__newcode_call(struct sta__call *call)
 {
-    if (!watches())
+    if (!watches() || atomic_load_explicit(&is_filtered, memory_order_relaxed))
         return false;
     switch (call->enter.id) {
+    case SYS_prctl:
+    case SYS_seccomp:
+        return call_seccomp(call);
     case SYS_mmap:
         return call_mmap(call);
     case SYS_mprotect:

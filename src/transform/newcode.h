@@ -2,7 +2,8 @@
 /*
  * The application's calls that bring code and take it away: mmap, mprotect, munmap, mremap. What is
  * mapped for executing from an ELF file is analysed and rewritten before the call returns; what is
- * unmapped is forgotten before it is gone. On the dispatch path: no libc.
+ * unmapped is forgotten before it is gone. It takes calls of our own, so it ends when the
+ * application installs a seccomp filter. On the dispatch path: no libc.
  */
 #ifndef STA_TRANSFORM_NEWCODE_H
 #define STA_TRANSFORM_NEWCODE_H
