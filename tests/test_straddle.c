@@ -104,10 +104,15 @@ FUNCTION(split, "lea number_8(%rip), %rdi\n"
                 "add %ecx, %eax\n"
                 "ret\n"
                 "number_8: .long 8\n");
-/* Data in text. */
+/* Data in text, as assembler programmers put it there: tables behind a function. */
 FUNCTION(data, "mov data_site(%rip), %eax\n"
-               "ret\n"
-               "data_site: .byte 0x0f, 0x05, 0x0f, 0x05\n");
+               "add data_site+64(%rip), %eax\n"
+               "ret\n");
+__asm__(".p2align 6\n"
+        "data_site: .long 0x0000050f, 0, 0x0000050f, 0, 0x050f0000, 0, 0, 0\n"
+        ".skip 32, 0\n"
+        ".long 0x00000f05, 0x0f050000, 0x0000000f, 0x00000005\n"
+        ".p2align 6\n");
 
 struct site {
     const char *name;
@@ -225,7 +230,7 @@ VICTIM(each_is_seen_while_attached)
     struct text *text = text_snapshot();
 
     install(sta);
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < COUNT_OF(sites); i++) {
             check_site(sta, &sites[i], SYS_getppid);
             check_site(sta, &sites[i], STA_ALL_SYSCALLS);
@@ -279,7 +284,7 @@ static void check_harmless(void)
     CHECK_EQ(displacement(1000, 0, 0), 1000 + 0x50f);
     CHECK_EQ(distance(0, 0, 0), 4711);
     CHECK_EQ(split(0, 0, 0), 1 + 0x20 + 5 + 8);
-    CHECK_EQ(data(0, 0, 0), 0x050f050f);
+    CHECK_EQ(data(0, 0, 0), 0x050f + 0x0f05);
 }
 
 static void check_untouched(struct sta *sta, const struct text *text, const char *at)
@@ -328,7 +333,7 @@ VICTIM(they_are_rewritten_while_threads_are_in_them)
     struct sta *sta = new_registry();
     struct seen *seen = shared_memory(sizeof(*seen));
     struct text *text = text_snapshot();
-    const int rounds = UNDER_ASAN ? 100 : 400;
+    const int rounds = UNDER_ASAN ? 60 : 160;
     pthread_t threads[4];
 
     for (size_t i = 0; i < COUNT_OF(threads); i++)

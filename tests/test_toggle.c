@@ -9,7 +9,7 @@
 
 #define CALLERS   4
 #define ATTACHERS 2
-#define ROUNDS    (UNDER_ASAN ? 60 : 250)
+#define ROUNDS    (UNDER_ASAN ? 40 : 100)
 /* Removing waits for threads that run. */
 #define INSTALLS 15
 
