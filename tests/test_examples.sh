@@ -46,13 +46,30 @@ quickstart_shows_real_calls()
         fail "quickstart left its file"
 }
 
-fault_injection_tests_an_error_path()
+override_tests_an_error_path()
 {
-    run fault_injection \
+    run override \
         '1  fails +No space left on device +version 1' \
         '3  fails +No space left on device +version 1' \
         '4  not made +saved +version 2' \
         'The error paths work\.'
+}
+
+hook_threads_sees_old_and_new_threads()
+{
+    run hook_threads \
+        'thread 1, created before: +seen before 0, after 10' \
+        'thread 3, created before: +seen before 0, after 30' \
+        'thread 4, created after: +seen before 0, after 40' \
+        'thread 6, created after: +seen before 0, after 60'
+}
+
+install_remove_leaves_nothing_behind()
+{
+    run install_remove \
+        '1  [0-9]{4,} calls seen, code as before' \
+        '10  [0-9]{4,} calls seen, code as before' \
+        'Installed and removed 10 times under load\.'
 }
 
 # The first fenced block of README.md that follows a line with this text.
@@ -77,5 +94,7 @@ hook_slot_traces_its_guest
 [ "$STA_SANITIZE" != thread ] ||
     skip "hook_slot works; the others intercept real calls, and callbacks then run on threads that ThreadSanitizer has not set up yet"
 quickstart_shows_real_calls
-fault_injection_tests_an_error_path
+override_tests_an_error_path
+hook_threads_sees_old_and_new_threads
+install_remove_leaves_nothing_behind
 readme_shows_the_program_and_its_output

@@ -12,6 +12,14 @@
 
 #include <sta.h>
 
+static void claim(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "override: it is not true that %s\n", what);
+        exit(EXIT_FAILURE);
+    }
+}
+
 /* What is under test: save() replaces a file by a new version, wholly or not at all. */
 
 static int write_records(const char *path, int version)
@@ -27,52 +35,15 @@ static int write_records(const char *path, int version)
     return err;
 }
 
-static int save(const char *path, int version)
+static int save(const char *path, const char *new_path, int version)
 {
-    char new_path[64];
-    int err;
+    int err = write_records(new_path, version);
 
-    snprintf(new_path, sizeof(new_path), "%s.new", path);
-    err = write_records(new_path, version);
     if (!err && rename(new_path, path) < 0)
         err = -errno;
     if (err)
         unlink(new_path);
     return err;
-}
-
-/* The fault. A callback is given it as its user_data. */
-
-struct fault {
-    int when;  /* which call of its kind fails: the first is 1 */
-    int calls; /* how many there were */
-    int err;
-};
-
-static int inject(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
-{
-    struct fault *fault = user_data;
-
-    (void)ctx, (void)ctx_size, (void)ret;
-    return ++fault->calls == fault->when ? sta_override_return(-fault->err) : 0;
-}
-
-/* The test. */
-
-static int must(int result, const char *what)
-{
-    if (result >= 0)
-        return result;
-    fprintf(stderr, "fault_injection: %s: %s\n", what, strerror(-result));
-    exit(EXIT_FAILURE);
-}
-
-static void claim(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "fault_injection: it is not true that %s\n", what);
-    exit(EXIT_FAILURE);
 }
 
 /* The version that is in the file; -1 if the file is not whole. */
@@ -87,38 +58,46 @@ static int saved_version(const char *path)
         version = found;
         n++;
     }
-    if (file)
-        fclose(file);
+    claim(file && fclose(file) == 0, "the file is there");
     return n == 3 ? version : -1;
 }
 
-static bool has_leftover(const char *path)
-{
-    char new_path[64];
+/* The fault. The callback is given it as its user_data. */
 
-    snprintf(new_path, sizeof(new_path), "%s.new", path);
-    return access(new_path, F_OK) == 0;
+struct fault {
+    int when;  /* which call of its kind fails: the first is 1 */
+    int calls; /* how many there were */
+};
+
+static int inject(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    struct fault *fault = user_data;
+
+    (void)ctx, (void)ctx_size, (void)ret;
+    return ++fault->calls == fault->when ? sta_override_return(-ENOSPC) : 0;
 }
 
-/* Saves version 2 over version 1, with the nth call of a kind failing. False if save() made fewer
- * such calls. */
-static bool try_fault(struct sta *sta, const char *path, const struct sta_target *target, int when)
+/* Saves version 2 over version 1, with the nth call of a kind failing. False: there is no nth. */
+static bool try_fault(struct sta *sta, const struct sta_target *target, int when)
 {
-    struct fault fault = {.when = when, .err = ENOSPC};
+    struct fault fault = {.when = when};
+    char path[48], new_path[64];
     bool injected;
     int id, err;
 
-    claim(save(path, 1) == 0, "a file can be saved in /tmp");
-    id = must(sta_attach(sta, target, inject, &fault), "sta_attach");
-    err = save(path, 2);
-    must(sta_detach(sta, id), "sta_detach");
-
+    snprintf(path, sizeof(path), "/tmp/sta-override.%d", (int)getpid());
+    snprintf(new_path, sizeof(new_path), "%s.new", path);
+    claim(save(path, new_path, 1) == 0, "a file can be saved in /tmp");
+    claim((id = sta_attach(sta, target, inject, &fault)) > 0, "a callback can be attached");
+    err = save(path, new_path, 2);
+    claim(sta_detach(sta, id) == 0, "and detached");
     injected = fault.calls >= when;
     printf("   %d  %-8s  %-24s  version %d\n", when, injected ? "fails" : "not made",
            err ? strerror(-err) : "saved", saved_version(path));
     claim(err == (injected ? -ENOSPC : 0), "save() returns the error of the call that failed");
     claim(saved_version(path) == (injected ? 1 : 2), "a failed save() leaves the old file alone");
-    claim(!has_leftover(path), "a failed save() leaves nothing over");
+    claim(access(new_path, F_OK) < 0, "a failed save() leaves nothing over");
+    unlink(path);
     return injected;
 }
 
@@ -126,20 +105,16 @@ int main(void)
 {
     static const char *const names[] = {"sys_enter_openat", "sys_enter_write"};
     struct sta_target target;
-    char path[48];
     struct sta *sta;
 
-    snprintf(path, sizeof(path), "/tmp/sta-fault-injection.%d", (int)getpid());
-    must(sta_new(&sta, NULL), "sta_new");
-    must(sta_transform_install(sta, NULL), "sta_transform_install");
+    claim(sta_new(&sta, NULL) == 0 && sta_transform_install(sta, NULL) == 0, "it can be installed");
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        must(sta_target_parse(&target, names[i]), names[i]);
+        claim(sta_target_parse(&target, names[i]) == 0, "the names are known");
         printf("%s, call number\n", names[i]);
-        for (int when = 1; try_fault(sta, path, &target, when); when++)
+        for (int when = 1; try_fault(sta, &target, when); when++)
             ;
     }
     sta_free(sta);
-    unlink(path);
     printf("The error paths work.\n");
     return EXIT_SUCCESS;
 }
