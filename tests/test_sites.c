@@ -372,6 +372,42 @@ static void data_in_the_text_is_left_alone(void **state)
     check("06*14 cc*2 b8 27 00 00 00 0f 05 c3", LEFT(UNKNOWN_CODE, 21));
 }
 
+/* In a function, too: behind what does not go on, where nothing is known to lead to. */
+static void data_in_functions_is_left_alone(void **state)
+{
+    (void)state;
+    check("{ 8b 05 01 00 00 00 c3 0f 05 }", LEFT(UNKNOWN_CODE, 7));
+    check("{ 8b 05 00 00 00 00 c3 90 89 f8 0f 05 }", LEFT(UNKNOWN_CODE, 10)); /* aligned, no end */
+    check("{ c3 90*7 0f 05 c3 }", LEFT(UNKNOWN_CODE, 8));
+    check("{ c3 90*6 89 f8 0f 05 c3 }", LEFT(UNKNOWN_CODE, 9));
+    check("{ ff e0 90*6 89 f8 0f 05 ec c3 }", LEFT(UNKNOWN_CODE, 10));
+    check("{ ff e0 90*6 89 f8 0f 05 eb 01 b8 00 00 00 00 c3 }", LEFT(UNKNOWN_CODE, 10));
+    check("{ f4 90*7 89 f8 0f 05 06 }", LEFT(UNKNOWN_CODE, 10));
+    check("{ 0f 0b 90*6 89 f8 0f 05 f5*300 c3 }", LEFT(UNKNOWN_CODE, 10));
+    find("{ c3 0f 05 0f 05 }");
+    assert_int_equal(found.count, 2);
+    compare_site("two in data", 0, &LEFT(UNKNOWN_CODE, 1));
+    compare_site("two in data", 1, &LEFT(UNKNOWN_CODE, 3));
+}
+
+static void what_a_jump_table_leads_to_is_code(void **state)
+{
+    (void)state;
+    /* its number is known, wherever it is loaded */
+    check("{ ff e0 b8 27 00 00 00 0f 05 }", MOV(0x27, 7, 2, 5));
+    check("{ ff e0 31 c0 89 d7 0f 05 c3 }", TRAP(0, 6));
+    /* it begins and ends as code does */
+    check("{ ff e0 90*6 89 f8 0f 05 c3 }", SHORT(NO_MOV, -1, 10, 2, -1));
+    check("{ ff e0 90*6 89 f8 0f 05 eb f2 }", SHORT(NO_MOV, -1, 10, 2, -1));
+    /* a branch leads to it, too, or on the way to the call */
+    check("{ 75 01 c3 89 f8 0f 05 }", TRAP(-1, 5));
+    check("{ 75 03 c3 89 f8 0f 05 }", TRAP(-1, 5));
+    check("{ c3 89 f8 0f 05 } { e9 f7 ff ff ff }", TRAP(-1, 3));
+    check("{ ff e0 f3 0f 1e fa 89 f8 0f 05 }", TRAP(-1, 8));
+    /* but not if it leads behind it */
+    check("{ 75 05 c3 89 f8 0f 05 c3 }", LEFT(UNKNOWN_CODE, 5));
+}
+
 #define MOVE_UP                                              \
     " 49 89 fb 48 89 f0 48 89 d7 48 89 ce 4c 89 c2 4d 89 ca" \
     " 4c 8b 44 24 08 4c 8b 4c 24 10 4c 89 5c 24 08 0f 05 c3"
@@ -801,6 +837,8 @@ int main(void)
         cmocka_unit_test(calls_behind_unknown_code_are_left_alone),
         cmocka_unit_test(code_without_unwind_data_is_decoded_from_the_nearest_known_start),
         cmocka_unit_test(data_in_the_text_is_left_alone),
+        cmocka_unit_test(data_in_functions_is_left_alone),
+        cmocka_unit_test(what_a_jump_table_leads_to_is_code),
         cmocka_unit_test(cancellation_points_are_left_alone),
         cmocka_unit_test(instructions_that_do_not_write_eax_keep_the_number),
         cmocka_unit_test(instructions_that_may_write_eax_lose_the_number),

@@ -284,6 +284,11 @@ void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t addres
     sta__decode(out, (const uint8_t *)address, map->code->end - address);
 }
 
+bool sta__code_map_is_start(const struct sta__code_map *map, uintptr_t address)
+{
+    return is_inside(map, address) && sta__bit(map->starts, sta__code_index(map, address));
+}
+
 uintptr_t sta__code_map_start(const struct sta__code_map *map, uintptr_t address)
 {
     for (unsigned i = 0; i < STA__INSTRUCTION_MAX && address - i >= map->code->start; i++)

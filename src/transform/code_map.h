@@ -68,6 +68,9 @@ void sta__code_map_mark_far_branches(struct sta__code_map *map);
 void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t address,
                                struct sta__instruction *out);
 
+/* Whether an instruction is known to begin at `address`, which may be anywhere. */
+bool sta__code_map_is_start(const struct sta__code_map *map, uintptr_t address);
+
 /* The beginning of the instruction that the byte at `address` belongs to; 0 if none is known. */
 uintptr_t sta__code_map_start(const struct sta__code_map *map, uintptr_t address);
 

@@ -12,13 +12,11 @@
 
 #include "base/gate.h"
 #include "transform/choose.h"
+#include "transform/judge.h"
 #include "transform/straight_line.h"
 
 /* Enough for libc. */
 #define ROOM_AT_FIRST 1024
-
-/* How many instructions behind a site outside all functions must make sense. */
-#define CONTEXT_STEPS 4
 
 struct search {
     const struct sta__code *code;
@@ -75,73 +73,6 @@ static int collect(struct search *search)
 
 /* Is it an instruction? */
 
-/* What no program does, but what data looks like: the kernel's instructions, and zeros. */
-static bool is_odd(const struct sta__instruction *instruction)
-{
-    if (instruction->encoding != STA__ENCODING_LEGACY || instruction->map != 0)
-        return false;
-    switch (instruction->opcode) {
-    case 0x00: /* add %al,(%rax) */
-        return instruction->modrm == 0;
-    case 0x6c ... 0x6f: /* ins, outs */
-    case 0xca ... 0xcb: /* lret */
-    case 0xcf:          /* iret */
-    case 0xe4 ... 0xe7: /* in, out */
-    case 0xec ... 0xef:
-    case 0xf1:          /* int1 */
-    case 0xfa ... 0xfb: /* cli, sti */
-        return true;
-    }
-    return false;
-}
-
-/* Whether the surroundings of a site make sense as code. For code that no unwind data vouches for:
- * it may be data. */
-static bool is_plausible(const struct sta__code_map *map, const struct sta__span *span,
-                         uintptr_t site)
-{
-    struct sta__line line = {.map = map, .at = site};
-    uintptr_t at = site, end = map->code->end;
-    struct sta__instruction instruction;
-
-    for (unsigned i = 0; i < CONTEXT_STEPS && sta__line_back(&line); i++)
-        if (is_odd(&line.instruction))
-            return false;
-    if (line.at == site && site == span->start)
-        return false;
-    for (unsigned i = 0; i <= CONTEXT_STEPS && at < end; i++) {
-        if (!sta__code_decode(at, end, &instruction) || is_odd(&instruction))
-            return false;
-        if (!sta__falls_through(instruction.kind))
-            break;
-        at += instruction.length;
-    }
-    return true;
-}
-
-/* Why the bytes at `address` are left alone; STA_REASON_NONE: they are a system call. */
-static enum sta_site_reason judge_code(const struct sta__code_map *map,
-                                       const struct sta__span *span, uintptr_t address)
-{
-    struct sta__instruction instruction;
-    uintptr_t start = sta__code_map_start(map, address);
-
-    if (!start)
-        return STA_REASON_UNKNOWN_CODE;
-    sta__code_map_instruction(map, start, &instruction);
-    if (start + instruction.length <= address)
-        return STA_REASON_UNKNOWN_CODE;
-    if (instruction.kind != STA__INSTRUCTION_SYSCALL)
-        return STA_REASON_NO_CODE;
-    /* With prefixes, which mean nothing, it is still a system call; but a jump in its place would
-     * get them, too. No compiler, assembler or library is known to do it. */
-    if (start != address)
-        return STA_REASON_UNKNOWN_CODE;
-    if (!span->is_function && !is_plausible(map, span, address))
-        return STA_REASON_UNKNOWN_CODE;
-    return STA_REASON_NONE;
-}
-
 /* Returns whether there is a system call among the sites. From here on until it gets a better one,
  * the method of these is STA_SITE_TRAP. */
 static bool locate(struct search *search)
@@ -156,7 +87,7 @@ static bool locate(struct search *search)
             span = sta__span_at(search->code, site->address);
             sta__code_map_decode(&search->map, &span);
         }
-        site->reason = judge_code(&search->map, &span, site->address);
+        site->reason = sta__judge_code(&search->map, &span, site->address);
         if (site->reason == STA_REASON_NONE) {
             site->method = STA_SITE_TRAP;
             found = true;
@@ -167,16 +98,21 @@ static bool locate(struct search *search)
 
 /* The methods */
 
+static void leave(struct sta__site *site, enum sta_site_reason reason)
+{
+    site->method = STA_SITE_LEFT;
+    site->reason = (uint8_t)reason;
+}
+
 static void choose_alone(struct search *search, struct sta__site *site)
 {
     if (sta__choose_mov(&search->map, site))
         return;
-    if (sta__is_cancellation_point(&search->map, site->address)) {
-        site->method = STA_SITE_LEFT;
-        site->reason = STA_REASON_CANCELLATION;
-        return;
-    }
     site->nr = sta__line_number(&search->map, site->address);
+    if (sta__is_cancellation_point(&search->map, site->address))
+        leave(site, STA_REASON_CANCELLATION);
+    else if (!sta__judge_is_reached(&search->map, site))
+        leave(site, STA_REASON_UNKNOWN_CODE);
 }
 
 static void choose_short(struct search *search, enum sta__short_effort effort)
