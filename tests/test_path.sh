@@ -7,19 +7,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
 need_plain_build
 need ar ld nm objdump
 
-# The members of libsta.a that make up the path.
-path_members=(
-    # attach
-    dispatch.c.o hook.c.o
-    # base
-    gate.S.o lock.c.o memory.c.o quiesce.c.o
+# The members of libsta.a that make up the path: what the build compiles for it, and the assembly.
+mapfile -t path_members < <(
+    sed -n '/^set(sta_path_sources/,/)/s#^ *[a-z]*/\([a-z0-9_]*\.c\)).*#\1.o#p; /^set(sta_path_sources/,/)/s#^ *[a-z]*/\([a-z0-9_]*\.c\)$#\1.o#p' \
+        "$STA_SOURCE_DIR/src/CMakeLists.txt"
+)
+[ ${#path_members[@]} -gt 10 ] || fail "src/CMakeLists.txt does not list the path's sources"
+path_members+=(
+    gate.S.o entry.S.o
     vectors.S.o vectors.c.o # save and restore vector state
-    # transform: the entry, and the application's calls that the library makes in its name
-    entry.S.o entry.c.o exec.c.o int80.c.o program.c.o signal_calls.c.o signals.c.o newcode.c.o
-    # transform: rewriting code that the application maps
-    decode.c.o decode_kind.c.o cancellation.c.o choose.c.o code_map.c.o padding.c.o relocate.c.o scan.c.o
-    straight_line.c.o writes.c.o images.c.o maps.c.o near.c.o object.c.o sites.c.o stubs.c.o sync.c.o
-    text.c.o trap.c.o unwind.c.o
 )
 
 # ld makes these: the bounds of the gate's section, and the table of thread-local offsets.
