@@ -36,7 +36,7 @@ static void a_section_lasts_until_it_is_left(void **state)
     assert_int_equal(reader->state, section.token);
     assert_ptr_equal(sta__self.reader, reader);
     assert_true(is_inside());
-    sta__section_leave(&section);
+    sta__section_leave(&section, sta__self.reader);
     assert_int_equal(reader->state, 0);
     assert_false(is_inside());
 }
@@ -57,7 +57,7 @@ static void a_thread_is_in_one_section_at_a_time(void **state)
     assert_non_null(reader);
     assert_null(enter_deeper());
     assert_int_equal(reader->state, section.token); /* and is in it still */
-    sta__section_leave(&section);
+    sta__section_leave(&section, sta__self.reader);
 }
 
 static void a_thread_keeps_its_record(void **state)
@@ -66,10 +66,10 @@ static void a_thread_keeps_its_record(void **state)
     struct sta__reader *reader = sta__section_enter(&section);
 
     (void)state;
-    sta__section_leave(&section);
+    sta__section_leave(&section, sta__self.reader);
     for (int i = 0; i < 100; i++) {
         assert_ptr_equal(sta__section_enter(&section), reader);
-        sta__section_leave(&section);
+        sta__section_leave(&section, sta__self.reader);
     }
 }
 
@@ -83,7 +83,7 @@ static void with_nobody_inside_a_grace_period_is_over(void **state)
     assert_int_equal(sta__grace_wait(), STA__GRACE_OVER);
     sta__section_enter(&section);
     assert_int_equal(sta__grace_wait(), STA__GRACE_INSIDE);
-    sta__section_leave(&section);
+    sta__section_leave(&section, sta__self.reader);
     assert_int_equal(sta__grace_wait(), STA__GRACE_OVER);
 }
 
@@ -102,7 +102,7 @@ static void *visit(void *data)
     wait_for_flag(&visit->leave);
     dawdle();
     visit->ended = 1;
-    sta__section_leave(&section);
+    sta__section_leave(&section, sta__self.reader);
     return NULL;
 }
 
@@ -121,7 +121,7 @@ static void a_grace_period_waits_for_sections_of_other_threads(void **state)
         assert_int_equal(sta__grace_wait(), own ? STA__GRACE_INSIDE : STA__GRACE_OVER);
         assert_int_equal(other.ended, 1);
         if (own)
-            sta__section_leave(&section);
+            sta__section_leave(&section, sta__self.reader);
         finish(thread);
     }
 }
@@ -135,7 +135,7 @@ static void *come_and_go(void *data)
     do {
         must(sta__section_enter(&section) != NULL);
         set_flag(&visit->is_inside);
-        sta__section_leave(&section);
+        sta__section_leave(&section, sta__self.reader);
         sched_yield(); /* rather than being stopped inside */
     } while (!atomic_load(&visit->leave));
     return NULL;

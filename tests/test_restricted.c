@@ -216,7 +216,7 @@ static void *keep_claiming(void *data)
     while (!atomic_load(end)) {
         sta__section_enter(&section);
         sched_yield(); /* so that forks find it in the section */
-        sta__section_leave(&section);
+        sta__section_leave(&section, sta__self.reader);
     }
     return NULL;
 }

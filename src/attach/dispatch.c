@@ -13,6 +13,19 @@
 #include "attach/run.h"
 #include "base/gate.h"
 
+STA__NOINLINE void sta__run_note(struct sta__run *run, int err)
+{
+    uint32_t stripe = sta__self.reader->stripe;
+    struct sta__counters *counters = sta__counters_of(run->entry->counters, stripe);
+
+    if (err < 0)
+        sta__count(&counters->failed, stripe);
+    if (run->overridden & STA__OVERRIDDEN_NOW) {
+        run->overridden = STA__OVERRIDDEN_EVER;
+        sta__count(&counters->overrides, stripe);
+    }
+}
+
 STA__INLINE void run_all(const struct sta__list *list, struct sta__run *run, bool is_enter,
                          uint32_t stripe, unsigned kind)
 {
@@ -20,7 +33,7 @@ STA__INLINE void run_all(const struct sta__list *list, struct sta__run *run, boo
     const struct sta__entry *entry = list->entries;
 
     do {
-        sta__run_one(entry, run, is_enter, stripe, kind);
+        sta__run_one(entry, run, run->call, is_enter, stripe, kind);
     } while (++entry != end);
 }
 

@@ -72,41 +72,58 @@ static bool is_always_active(int sys_nr)
            sys_nr == SYS_sigaltstack || sys_nr == SYS_clone3;
 }
 
+/* See only_enter, registry.h. */
+static const struct sta__entry *only_entry(const struct sta__list *own, const struct sta__list *all)
+{
+    const struct sta__list *list = own ? own : all;
+
+    return list && !(own && all) && list->count == 1 ? list->entries : NULL;
+}
+
 /* Release: who sees a list announced finds it. */
+static void update_active(struct sta *sta, int nr)
+{
+    struct sta__hooks *hooks = &sta->calls[nr];
+    const struct sta__list *enter = list_in(&hooks->enter), *all_enter = list_in(&sta->all.enter);
+    const struct sta__list *exit = list_in(&hooks->exit), *all_exit = list_in(&sta->all.exit);
+    uint8_t active = (enter || all_enter ? STA__ACTIVE_ENTER : 0) |
+                     (exit || all_exit ? STA__ACTIVE_EXIT : 0) |
+                     (is_always_active(nr) ? STA__ACTIVE_ALWAYS : 0);
+
+    if (!sta__call_returns(nr))
+        active &= (uint8_t)~STA__ACTIVE_EXIT;
+    atomic_store_explicit(&hooks->only_enter, only_entry(enter, all_enter), memory_order_release);
+    atomic_store_explicit(&hooks->only_exit, only_entry(exit, all_exit), memory_order_release);
+    atomic_store_explicit(&hooks->active, active, memory_order_release);
+}
+
+/* The last one has empty lists, no number and nothing that it is always active for. */
 void sta__registry_update_active(struct sta *sta)
 {
-    uint8_t all = (list_in(&sta->all.enter) ? STA__ACTIVE_ENTER : 0) |
-                  (list_in(&sta->all.exit) ? STA__ACTIVE_EXIT : 0);
-
-    for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
-        uint8_t own = (list_in(&sta->calls[nr].enter) ? STA__ACTIVE_ENTER : 0) |
-                      (list_in(&sta->calls[nr].exit) ? STA__ACTIVE_EXIT : 0) |
-                      (is_always_active(nr) ? STA__ACTIVE_ALWAYS : 0) | all;
-
-        if (!sta__call_returns(nr))
-            own &= (uint8_t)~STA__ACTIVE_EXIT;
-        atomic_store_explicit(&sta->calls[nr].active, own, memory_order_release);
-    }
-    atomic_store_explicit(&sta->calls[STA_SYSCALL_LIMIT].active, all, memory_order_release);
+    for (int nr = 0; nr <= STA_SYSCALL_LIMIT; nr++)
+        update_active(sta, nr);
 }
 
 /* Puts `list` (NULL: none) in the slot and retires what was there. A child that was forked by
  * another thread in the middle of this derives `active` anew with its own first change. */
-static void publish(struct sta *sta, _Atomic(struct sta__list *) *slot, struct sta__list *list)
+static void publish(struct sta *sta, int sys_nr, _Atomic(struct sta__list *) *slot,
+                    struct sta__list *list)
 {
     struct sta__list *old = list_in(slot);
+    bool was_stale = sta->active_is_stale;
 
-    if (!old || !list)
-        sta->active_is_stale = true;
+    sta->active_is_stale = true;
+    atomic_signal_fence(memory_order_seq_cst); /* before anything is done */
     /* Release: a dispatcher that sees the list sees its entries. */
     atomic_store_explicit(slot, list, memory_order_release);
     if (old)
         retire(sta, &old->retired, list_size(old->count));
-    if (sta->active_is_stale) {
+    if (was_stale || sys_nr == STA_ALL_SYSCALLS)
         sta__registry_update_active(sta);
-        atomic_signal_fence(memory_order_seq_cst); /* not before all of it is done */
-        sta->active_is_stale = false;
-    }
+    else
+        update_active(sta, sys_nr);
+    atomic_signal_fence(memory_order_seq_cst); /* not before all of it is done */
+    sta->active_is_stale = false;
 }
 
 /*
@@ -217,7 +234,7 @@ static int attach_locked(struct sta *sta, const struct sta_attach_options *optio
         return -ENOMEM;
     }
     sta->next_id++;
-    publish(sta, slot, list);
+    publish(sta, options->target.sys_nr, slot, list);
     return entry.id;
 }
 
@@ -327,7 +344,7 @@ static int detach_locked(struct sta *sta, int id)
     attachment = old->entries[place.index].attachment;
     /* In this order: were another thread to fork in between, the child must not find retired what
      * is attached still. */
-    publish(sta, place.slot, list);
+    publish(sta, attachment->target.sys_nr, place.slot, list);
     retire_attachment(sta, attachment);
     return 0;
 }
@@ -385,14 +402,16 @@ int sta_attach_info(struct sta *sta, int attach_id, struct sta_attach_info *out)
     return found ? 0 : -ENOENT;
 }
 
-static void clear(struct sta *sta, _Atomic(struct sta__list *) *slot)
+static void clear(struct sta *sta, int sys_nr, bool is_enter)
 {
+    const struct sta_target target = {sys_nr, is_enter};
+    _Atomic(struct sta__list *) *slot = list_slot(sta, &target);
     const struct sta__list *list = list_in(slot);
 
     for (uint32_t i = 0; list && i < list->count; i++)
         retire_attachment(sta, list->entries[i].attachment);
     if (list)
-        publish(sta, slot, NULL);
+        publish(sta, sys_nr, slot, NULL);
 }
 
 void sta__registry_clear(struct sta *sta)
@@ -400,11 +419,11 @@ void sta__registry_clear(struct sta *sta)
     struct sta__lock_state saved;
 
     sta__lock(&sta->lock, &saved);
-    clear(sta, &sta->all.enter);
-    clear(sta, &sta->all.exit);
+    clear(sta, STA_ALL_SYSCALLS, true);
+    clear(sta, STA_ALL_SYSCALLS, false);
     for (int nr = 0; nr < STA_SYSCALL_LIMIT; nr++) {
-        clear(sta, &sta->calls[nr].enter);
-        clear(sta, &sta->calls[nr].exit);
+        clear(sta, nr, true);
+        clear(sta, nr, false);
     }
     sta__unlock(&sta->lock, &saved);
 

@@ -57,12 +57,17 @@ struct sta__list {
 /* What is attached to one call, or to all. A dispatch for which `active` is 0 looks at nothing
  * else. */
 struct sta__hooks {
+    /* The usual case made short: what there is to run for the call, be it attached to the call or
+     * to all, if that is a single callback; else NULL. An entry of one of the lists, written and
+     * read like them. */
+    _Atomic(const struct sta__entry *) only_enter;
+    _Atomic(const struct sta__entry *) only_exit;
     /* NULL: nothing. Written under the lock with release, read with acquire. */
     _Atomic(struct sta__list *) enter;
     _Atomic(struct sta__list *) exit;
     /* What there is to do for the call, by these lists and those of all calls: STA__ACTIVE_*. */
     _Atomic uint8_t active;
-} __attribute__((aligned(32)));
+} __attribute__((aligned(STA__CACHE_LINE)));
 
 #define STA__ACTIVE_ENTER  1 /* enter callbacks */
 #define STA__ACTIVE_EXIT   2 /* exit callbacks */
@@ -91,7 +96,8 @@ struct sta {
     struct sta__hooks calls[STA_SYSCALL_LIMIT + 1] __attribute__((aligned(STA__CACHE_LINE)));
 };
 
-/* Derives `active` from the lists. The caller holds the lock, or nobody else knows the registry. */
+/* Derives `active` and the like from the lists. The caller holds the lock, or nobody else knows the
+ * registry. */
 void sta__registry_update_active(struct sta *sta);
 
 /* Detaches everything and gives all memory back. No other thread may attach or detach meanwhile. */

@@ -22,8 +22,9 @@
 struct sta__run {
     struct sta__section section;
     const struct sta__call *call;
-    int64_t value;       /* of the last override */
-    uint32_t overridden; /* STA__OVERRIDDEN_* */
+    const struct sta__entry *entry; /* whose callback runs */
+    int64_t value;                  /* of the last override */
+    uint32_t overridden;            /* STA__OVERRIDDEN_* */
 };
 
 #define STA__OVERRIDDEN_NOW  1u /* by the callback that runs */
@@ -32,6 +33,9 @@ struct sta__run {
 /* Runs all callbacks of the event. */
 void sta__run_lists(struct sta *sta, struct sta__hooks *hooks, struct sta__run *run, bool is_enter,
                     unsigned kind);
+
+/* Notes what a callback did besides looking on. */
+void sta__run_note(struct sta__run *run, int err);
 
 /* No section could be entered. */
 void sta__run_missed(struct sta *sta, struct sta__hooks *hooks, const struct sta__run *run,
@@ -49,20 +53,6 @@ STA__INLINE const struct sta__list *sta__list_of(struct sta__hooks *hooks, bool 
     return atomic_load_explicit(is_enter ? &hooks->enter : &hooks->exit, memory_order_acquire);
 }
 
-/* Notes what a callback did besides looking on. */
-STA__INLINE void sta__run_note(const struct sta__entry *entry, struct sta__run *run, int err,
-                               uint32_t stripe)
-{
-    struct sta__counters *counters = sta__counters_of(entry->counters, stripe);
-
-    if (err < 0)
-        sta__count(&counters->failed, stripe);
-    if (run->overridden & STA__OVERRIDDEN_NOW) {
-        run->overridden = STA__OVERRIDDEN_EVER;
-        sta__count(&counters->overrides, stripe);
-    }
-}
-
 /* Calls one callback. */
 STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run *run, void *ctx,
                                 size_t ctx_size, uint32_t stripe, unsigned kind)
@@ -70,22 +60,22 @@ STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run 
     uint64_t result = 0;
     int err;
 
+    run->entry = entry;
     sta__count(&sta__counters_of(entry->counters, stripe)->runs, stripe);
     if ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))
         err =
             sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
     else
         err = entry->callback(ctx, ctx_size, &result, entry->user_data);
-    if (sta__unlikely(err < 0 || (run->overridden & STA__OVERRIDDEN_NOW)))
-        sta__run_note(entry, run, err, stripe);
+    if (sta__unlikely(err < 0 || run->overridden))
+        sta__run_note(run, err);
 }
 
 /* Each callback gets a fresh copy of the context. */
-STA__INLINE void sta__run_one(const struct sta__entry *entry, struct sta__run *run, bool is_enter,
-                              uint32_t stripe, unsigned kind)
+STA__INLINE void sta__run_one(const struct sta__entry *entry, struct sta__run *run,
+                              const struct sta__call *call, bool is_enter, uint32_t stripe,
+                              unsigned kind)
 {
-    const struct sta__call *call = run->call;
-
     if (is_enter) {
         struct sta_sys_enter ctx;
 
@@ -108,32 +98,21 @@ STA__INLINE void sta__run_one(const struct sta__entry *entry, struct sta__run *r
     }
 }
 
-/* The only callback, on the call or on all calls; NULL: there is none, or more, or one that wants
- * its vectors saved. */
-STA__INLINE const struct sta__entry *sta__only_entry(struct sta *sta, struct sta__hooks *hooks,
-                                                     bool is_enter, unsigned kind)
+/* Acquire: as above. */
+STA__INLINE const struct sta__entry *sta__only_entry(struct sta__hooks *hooks, bool is_enter)
 {
-    const struct sta__list *list = sta__list_of(hooks, is_enter);
-    const struct sta__list *others = sta__list_of(&sta->all, is_enter);
-
-    if (!list || others) {
-        if (list || !others)
-            return NULL;
-        list = others;
-    }
-    if (sta__unlikely(list->count > 1 || ((kind & STA__CALL_VECTORS) &&
-                                          !(list->entries->flags & STA_CALLBACK_GENERAL_REGS))))
-        return NULL;
-    return list->entries;
+    return atomic_load_explicit(is_enter ? &hooks->only_enter : &hooks->only_exit,
+                                memory_order_acquire);
 }
 
 /* Runs the callbacks of one event. True if the call's result was overridden: it is in call->ret. */
 STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta__call *call,
                           bool is_enter, unsigned kind)
 {
-    const struct sta__reader *reader;
+    struct sta__reader *reader;
     const struct sta__entry *entry;
     struct sta__run run;
+    uint32_t stripe;
 
     run.call = call;
     run.overridden = 0;
@@ -142,12 +121,14 @@ STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta_
         sta__run_missed(sta, hooks, &run, is_enter);
         return false;
     }
-    entry = sta__only_entry(sta, hooks, is_enter, kind);
-    if (sta__likely(entry && reader->stripe < STA__STRIPE_OWNED))
-        sta__run_one(entry, &run, is_enter, reader->stripe, 0);
-    else
+    stripe = reader->stripe;
+    entry = sta__only_entry(hooks, is_enter);
+    if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED ||
+                      ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))))
         sta__run_lists(sta, hooks, &run, is_enter, kind);
-    sta__section_leave(&run.section);
+    else
+        sta__run_one(entry, &run, call, is_enter, stripe, 0);
+    sta__section_leave(&run.section, reader);
     if (sta__likely(!run.overridden) || !sta__call_returns(call->enter.id))
         return false;
     call->ret = run.value;

@@ -138,6 +138,14 @@ STA__NOINLINE struct sta__reader *sta__section_enter_slow(const struct sta__sect
     return section_is_live(state, (uintptr_t)section) ? NULL : sta__self.reader;
 }
 
+STA__NOINLINE void sta__section_leave_slow(const struct sta__section *section)
+{
+    struct sta__reader *reader = sta__self.reader;
+
+    if (atomic_load_explicit(&reader->state, memory_order_relaxed) == section->token)
+        atomic_store_explicit(&reader->state, 0, memory_order_release);
+}
+
 struct sta__section *sta__section_current(const void *stack_address)
 {
     uint64_t state;

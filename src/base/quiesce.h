@@ -94,7 +94,7 @@ struct sta__reader *sta__section_enter_slow(const struct sta__section *section);
 STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
 {
     struct sta__reader *reader = sta__self.reader;
-    uint64_t epoch;
+    uint64_t epoch, token;
 
     if (sta__unlikely(atomic_load_explicit(&reader->owner, memory_order_relaxed) !=
                           sta__self.owner ||
@@ -106,9 +106,10 @@ STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
         __builtin_unreachable(); /* who has no record has a place-holder, which never matches */
     }
     epoch = atomic_load_explicit(&sta__epoch, memory_order_relaxed);
-    section->token = (uint64_t)(uintptr_t)section << (STA__EPOCH_BITS - 4) | epoch;
+    token = (uint64_t)(uintptr_t)section << (STA__EPOCH_BITS - 4) | epoch;
+    section->token = token;
     /* Release: who reads `state` reads the token too. */
-    atomic_store_explicit(&reader->state, section->token, memory_order_release);
+    atomic_store_explicit(&reader->state, token, memory_order_release);
     /* Nothing of the section moves up before the store: pairs with the writer's membarrier. */
     atomic_signal_fence(memory_order_seq_cst);
     if (sta__unlikely(epoch & STA__EPOCH_FENCE))
@@ -116,17 +117,20 @@ STA__INLINE struct sta__reader *sta__section_enter(struct sta__section *section)
     return reader;
 }
 
-/*
- * Leaves the section. The record is looked up anew: a callback may have forked, and in the child
- * the record is another one or none.
- */
-STA__INLINE void sta__section_leave(const struct sta__section *section)
-{
-    struct sta__reader *reader = sta__self.reader;
+/* The slow part of leaving: see there. */
+void sta__section_leave_slow(const struct sta__section *section);
 
+/*
+ * Leaves the section, entered with this record. If that is not in the section any more, the record
+ * is looked up anew: a callback may have forked, and in the child it is another one or none.
+ */
+STA__INLINE void sta__section_leave(const struct sta__section *section, struct sta__reader *reader)
+{
     if (sta__likely(atomic_load_explicit(&reader->state, memory_order_relaxed) == section->token))
         /* Release: all that the section did is done before a writer sees it gone. */
         atomic_store_explicit(&reader->state, 0, memory_order_release);
+    else
+        sta__section_leave_slow(section);
 }
 
 /* The section that this thread is in, judged from the address of something on the current stack;

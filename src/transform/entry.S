@@ -82,6 +82,7 @@ sta__entry:
         jnz     .Lbackwards
 .Lforwards:
         mov     %rsp, %rdi
+        mov     %rax, %rsi
         call    sta__entry_before
 
         test    %eax, %eax
@@ -92,9 +93,10 @@ sta__entry:
         .globl  sta__entry_call_end
         .hidden sta__entry_call_end
 sta__entry_call_end:
+.Lcalled:
         mov     STA__FRAME_HOOKS(%rsp), %rcx
         testb   $STA__ENTRY_AFTER, STA__HOOKS_ACTIVE(%rcx)
-        jnz     .Lcalled
+        jnz     .Lafter
 
         /* The arguments are in their registers, the result is in rax, and rcx and r11 are free. */
 .Lreturn:
@@ -128,9 +130,10 @@ sta__entry_call_end:
         load_flags
         jmp     .Lreturn_with_flags
 
-.Lcalled:
+.Lafter:
         mov     %rax, STA__FRAME_RET(%rsp)
         mov     %rsp, %rdi
+        mov     %rcx, %rsi
         call    sta__entry_after
 
 .Lleave:

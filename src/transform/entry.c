@@ -221,7 +221,7 @@ static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
     return how;
 }
 
-/* Calls that choose() must see. */
+/* Calls that choose() must see. (Those with numbers past the table are seen, too.) */
 static const uint8_t special[STA_SYSCALL_LIMIT] = {
     [SYS_rt_sigreturn] = 1,
     [SYS_exit] = 1,
@@ -254,11 +254,6 @@ static const uint8_t special[STA_SYSCALL_LIMIT] = {
     [SYS_mremap] = 1,
 };
 
-static bool is_special(long sys_nr)
-{
-    return (unsigned long)sys_nr < STA_SYSCALL_LIMIT && special[sys_nr];
-}
-
 /* The result was given by a callback. */
 static STA__NOINLINE int answered(struct sta__entry_frame *frame)
 {
@@ -267,25 +262,21 @@ static STA__NOINLINE int answered(struct sta__entry_frame *frame)
 }
 
 /* Nearly all calls are ordinary: callbacks are all that there is to them. See run.h. */
-int sta__entry_before(struct sta__entry_frame *frame)
+int sta__entry_before(struct sta__entry_frame *frame, unsigned long nr)
 {
     struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
     struct sta__call *call = &frame->call;
     struct sta__hooks *hooks;
-    uint8_t active;
 
-    if (sta__unlikely(!sta || owner != 0 || is_special(call->enter.id)))
+    if (sta__unlikely(!sta || owner != 0 || nr >= STA_SYSCALL_LIMIT || special[nr]))
         return before_special(frame);
-    hooks = sta__hooks_of(sta, (int)call->enter.id);
-    active = sta__load_active(hooks);
+    hooks = &sta->calls[nr];
     call->hooks = hooks;
-    if (sta__unlikely(!(active & STA__ACTIVE_ENTER)))
+    if (sta__unlikely(!(sta__load_active(hooks) & STA__ACTIVE_ENTER)) ||
+        sta__likely(!sta__run(sta, hooks, call, true, STA__CALL_VECTORS)))
         return STA__ENTRY_CALL;
-    if (sta__likely(!sta__run(sta, hooks, call, true, STA__CALL_VECTORS)))
-        return STA__ENTRY_CALL;
-    if (sta__likely(!(sta__load_active(hooks) & STA__ACTIVE_EXIT)))
-        return STA__ENTRY_DONE;
-    return answered(frame);
+    return sta__likely(!(sta__load_active(call->hooks) & STA__ACTIVE_EXIT)) ? STA__ENTRY_DONE
+                                                                            : answered(frame);
 }
 
 /* The child's side of a call that created it: interception goes on in the child. */
@@ -334,22 +325,17 @@ static STA__NOINLINE void after_special(struct sta__entry_frame *frame)
     exit_event(&frame->call, 0);
 }
 
-void sta__entry_after(struct sta__entry_frame *frame)
+void sta__entry_after(struct sta__entry_frame *frame, struct sta__hooks *hooks)
 {
-    struct sta__call *call = &frame->call;
-    struct sta__hooks *hooks;
-    struct sta *sta;
+    struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
 
-    if (sta__unlikely(call->hooks == &special_hooks)) {
-        after_special(frame);
+    /* Not what is attached in the registry that is active: special, or from one that was. */
+    if (sta__unlikely((uintptr_t)hooks - (uintptr_t)sta >= sizeof(*sta))) {
+        if (hooks == &special_hooks)
+            after_special(frame);
         return;
     }
-    sta = active();
-    if (sta__unlikely(!sta))
-        return;
-    hooks = sta__hooks_of(sta, (int)call->enter.id);
-    if (sta__likely(sta__load_active(hooks) & STA__ACTIVE_EXIT))
-        sta__run(sta, hooks, call, false, STA__CALL_VECTORS);
+    sta__run(sta, hooks, &frame->call, false, STA__CALL_VECTORS);
 }
 
 void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed)

@@ -44,7 +44,7 @@
 
 /* Offset in struct sta__hooks, and what to look for there to find out whether there is something to
  * do after the call. */
-#define STA__HOOKS_ACTIVE 16
+#define STA__HOOKS_ACTIVE 32
 #define STA__ENTRY_AFTER  2
 
 /* Offsets in struct sta__entry_seed. */
@@ -115,8 +115,9 @@ extern STA__HIDDEN const char sta__entry_call_end[];
 extern STA__HIDDEN _Atomic(struct sta *) sta__active;
 
 /* Called by entry.S. */
-int sta__entry_before(struct sta__entry_frame *frame);
-void sta__entry_after(struct sta__entry_frame *frame);
+int sta__entry_before(struct sta__entry_frame *frame, unsigned long nr); /* the number again */
+void sta__entry_after(struct sta__entry_frame *frame,
+                      struct sta__hooks *hooks); /* frame->call.hooks */
 void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed);
 void sta__entry_after_clone(struct sta__entry_frame *frame);
 
