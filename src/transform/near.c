@@ -39,12 +39,15 @@ static bool is_stack(const char *path)
 static bool look_at(const struct sta__map *map, void *data)
 {
     struct search *search = data;
-    uintptr_t place = is_stack(map->path) ? 0 : place_in(search, search->previous_end, map->start);
+    uintptr_t place;
 
+    if (search->found && search->previous_end > search->code_start)
+        return false;
+    place = is_stack(map->path) ? 0 : place_in(search, search->previous_end, map->start);
     if (place)
         search->found = place;
     search->previous_end = map->end;
-    return map->start < search->code_start || !search->found;
+    return true;
 }
 
 static uintptr_t find(const struct sta__range *code, size_t size)

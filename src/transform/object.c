@@ -121,6 +121,16 @@ static bool map_segment(int fd, uintptr_t bias, const Elf64_Phdr *segment)
                                     MAP_PRIVATE | MAP_FIXED, fd, sta__page_of(segment->p_offset)));
 }
 
+/* Whether a page of the file can be a page in memory, so that nothing behind the file's last page
+ * is mapped, and the segment's last page has an end: rounded up, it must not be 0. */
+static bool is_mappable(const Elf64_Phdr *segment)
+{
+    return segment->p_filesz <= segment->p_memsz &&
+           segment->p_memsz <= UINTPTR_MAX - STA__PAGE_SIZE &&
+           segment->p_vaddr <= UINTPTR_MAX - STA__PAGE_SIZE - segment->p_memsz &&
+           (segment->p_vaddr - segment->p_offset) % STA__PAGE_SIZE == 0;
+}
+
 /* Addresses of the file that its segments span. */
 static bool span(const struct sta__object *object, struct sta__range *out)
 {
@@ -131,8 +141,7 @@ static bool span(const struct sta__object *object, struct sta__range *out)
 
         if (segment->p_type != PT_LOAD)
             continue;
-        if (segment->p_filesz > segment->p_memsz ||
-            segment->p_vaddr + segment->p_memsz < segment->p_vaddr)
+        if (!is_mappable(segment))
             return false;
         if (sta__page_of(segment->p_vaddr) < out->start)
             out->start = sta__page_of(segment->p_vaddr);
@@ -193,8 +202,8 @@ int sta__object_map(struct sta__object *object, int fd, struct sta__range *mappi
     struct stat file;
     int64_t page;
 
-    /* Reading behind the end of a file is SIGBUS. */
-    if (STA__RAW2(SYS_fstat, fd, &file) < 0 || file.st_size < (off_t)STA__PAGE_SIZE)
+    /* Reading behind the last page of a file is SIGBUS; what is missing in it is zeros. */
+    if (STA__RAW2(SYS_fstat, fd, &file) < 0 || file.st_size < (off_t)sizeof(Elf64_Ehdr))
         return -ENOEXEC;
     page = STA__RAW6(SYS_mmap, 0, STA__PAGE_SIZE, PROT_READ, MAP_PRIVATE, fd, 0);
     if (sta__is_error(page))
