@@ -132,7 +132,7 @@ VICTIM(an_intercepted_call_makes_no_other_calls)
     }
     CHECK_EQ(all->enters - before, 300);
     CHECK_EQ(all->exits, all->enters);
-    _exit(0);
+    STA__RAW1(SYS_exit_group, 0); /* AddressSanitizer's runtime makes calls in _exit */
 }
 
 static _Atomic bool stop;

@@ -28,7 +28,7 @@ static void *call_this_and_that(void *number)
     for (int i = 0; i < CALLS; i++) {
         CHECK_EQ(getppid(), parent);
         CHECK_EQ(syscall(SYS_getuid), STA__RAW0(SYS_getuid));
-        CHECK_EQ(syscall(SYS_gettid), STA__RAW0(SYS_gettid));
+        CHECK_EQ(syscall(SYS_getegid), STA__RAW0(SYS_getegid));
         CHECK_EQ(syscall(1000), -1);
     }
     CHECK_EQ(own_value, (unsigned long)number);
@@ -38,7 +38,8 @@ static void *call_this_and_that(void *number)
 VICTIM(hundred_threads_at_once_in_three_rounds_lose_no_call)
 {
     struct sta *sta = new_registry();
-    struct seen *getppids = count_calls(sta, SYS_getppid), *gettids = count_calls(sta, SYS_gettid);
+    struct seen *getppids = count_calls(sta, SYS_getppid),
+                *getegids = count_calls(sta, SYS_getegid);
     struct seen *all = count_calls(sta, STA_ALL_SYSCALLS);
     pthread_t threads[THREADS];
 
@@ -57,7 +58,7 @@ VICTIM(hundred_threads_at_once_in_three_rounds_lose_no_call)
         }
         CHECK_EQ(getppids->enters, n * round);
         CHECK_EQ(getppids->exits, n * round);
-        CHECK_EQ(gettids->exits, n * round);
+        CHECK_EQ(getegids->exits, n * round);
         CHECK(all->enters >= 4 * n * round);
         check_threads(sta, 1, 0);
     }
