@@ -50,7 +50,8 @@ print("spawned", os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", "exit 5"], {}
 caught = []
 signal.signal(signal.SIGALRM, lambda *_: caught.append("alarm"))
 signal.setitimer(signal.ITIMER_REAL, 0.01)
-signal.pause()
+while not caught:
+    time.sleep(0.001)
 signal.signal(signal.SIGUSR1, lambda *_: caught.append("usr1"))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 os.kill(os.getpid(), signal.SIGUSR1)
@@ -82,7 +83,8 @@ async def main():
     print(await asyncio.get_running_loop().run_in_executor(None, work, 10))
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, caught.append, "usr2")
     os.kill(os.getpid(), signal.SIGUSR2)
-    await asyncio.sleep(0.01)
+    while "usr2" not in caught:
+        await asyncio.sleep(0.001)
     print(caught)
 asyncio.run(main())
 

@@ -170,8 +170,10 @@ vacuum full pgbench_accounts;
 select 1/0;
 checkpoint;
 EOF
-    (sleep 0.3; psql -At -c "select pg_cancel_backend(pid) from pg_stat_activity where query like 'select pg_sleep%' and pid <> pg_backend_pid()") &
-    psql -At -c 'select pg_sleep(60)'
+    # Until there is something to cancel.
+    (until psql -At -c "select pg_cancel_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)'" |
+        grep -q t; do sleep 0.05; done) &
+    psql -At -c 'select pg_sleep(600)'
     wait
     unprivileged pg_ctl -D "$PWD/data" -s -w stop -m fast
     echo "status $?"

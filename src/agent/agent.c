@@ -220,8 +220,8 @@ static int is_go_program(struct dl_phdr_info *info, size_t size, void *data)
     return 1;
 }
 
-/* Go's routines run on stacks that begin at 2 KiB and have a few hundred bytes to spare where
- * system calls are made: less than a callback takes. Its own calls must run unseen. */
+/* Go's routines run on stacks that begin at 2 KiB and have some 600 bytes to spare where system
+ * calls are made. Our callbacks make do with that, a signal does not. */
 static bool suits_program(void)
 {
     bool is_go = false;

@@ -193,7 +193,8 @@ static void keep_still(bool still)
     }
 }
 
-static void before_call(const struct sta_sys_enter *event)
+/* Not inlined: what it needs of the stack, only these calls pay. */
+static STA__NOINLINE void before_call(const struct sta_sys_enter *event)
 {
     switch (event->id) {
     case SYS_exit_group:
@@ -215,7 +216,7 @@ static void before_call(const struct sta_sys_enter *event)
     }
 }
 
-static void after_call(const struct sta_sys_exit *event)
+static STA__NOINLINE void after_call(const struct sta_sys_exit *event)
 {
     struct sta_sys_enter entered;
     const unsigned long *args;

@@ -95,7 +95,7 @@ static bool read_whole_string(char *to, const char *from, size_t size)
 /* How many variables there are; VARIABLE_MAX: too many, or they cannot be read. */
 static size_t count_variables(const char *const *envp)
 {
-    const char *part[64];
+    const char *part[8]; /* the stack may be small */
     size_t count = 0;
 
     while (envp && count < VARIABLE_MAX) {
