@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <linux/wait.h>
 #include <sys/stat.h>
 
 #include "base/memory.h"
 #include "base/pages.h"
+#include "base/quiesce.h"
 
 /* Directory entries of a task directory with one thread: ".", ".." and the thread. */
 #define LINKS_IF_ALONE 3
@@ -18,6 +20,20 @@ bool sta__text_is_alone(void)
 
     return STA__RAW4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &tasks, 0) == 0 &&
            tasks.st_nlink == LINKS_IF_ALONE;
+}
+
+/* Whether nobody else can be executing this memory: no other thread, and no other process that it
+ * is shared with (CLONE_VM without CLONE_THREAD). Whether a child is one of these cannot be told;
+ * nor can it in a process that has not asked for its id since it was forked, or in a vfork child.
+ */
+static bool is_executed_here_only(void)
+{
+    const struct sta__reader_pool *pool = atomic_load_explicit(&sta__readers, memory_order_acquire);
+
+    if (!sta__text_is_alone() ||
+        STA__RAW6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT | __WALL, 0, 0) != -ECHILD)
+        return false;
+    return !pool || atomic_load_explicit(&pool->pid, memory_order_relaxed) == STA__RAW0(SYS_getpid);
 }
 
 /* A way to the memory that does not mind its protection; -errno: there is none. */
@@ -83,8 +99,17 @@ static int change_in_place(const struct sta__change *changes, size_t count)
     return err;
 }
 
+/* Whether `file` can be the one that is mapped, and reaches to `end`: reading behind its last page
+ * would be SIGBUS. Not by its device, which some file systems name in two ways: what is read there
+ * does not matter, only what the mapping is called. */
+static bool is_file_of(const struct stat *file, const struct sta__text *text, uint64_t end)
+{
+    return S_ISREG(file->st_mode) && file->st_ino == text->inode && file->st_size > 0 &&
+           sta__page_up((uint64_t)file->st_size) >= end;
+}
+
 /* The file that is mapped, if its path still leads to it; else -errno. */
-static int open_file(const struct sta__text *text)
+static int open_file(const struct sta__text *text, uint64_t end)
 {
     struct stat file;
     int64_t fd;
@@ -94,9 +119,7 @@ static int open_file(const struct sta__text *text)
     fd = STA__RAW4(SYS_openat, AT_FDCWD, text->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return (int)fd;
-    /* Not the device, which some file systems name in two ways. What is read there does not matter,
-     * only what the mapping is called. */
-    if (STA__RAW2(SYS_fstat, fd, &file) == 0 && file.st_ino == text->inode)
+    if (STA__RAW2(SYS_fstat, fd, &file) == 0 && is_file_of(&file, text, end))
         return (int)fd;
     STA__RAW1(SYS_close, fd);
     return -ESTALE;
@@ -106,12 +129,12 @@ static int open_file(const struct sta__text *text)
  * without a file if need be. */
 static int64_t map_like(const struct sta__text *text, uintptr_t start, size_t size)
 {
-    int fd = open_file(text);
+    uint64_t offset = text->offset + (start - text->start);
+    int fd = open_file(text, offset + size);
     int64_t got;
 
     if (fd >= 0) {
-        got = STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd,
-                        text->offset + (start - text->start));
+        got = STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, offset);
         STA__RAW1(SYS_close, fd);
         if (!sta__is_error(got))
             return got;
@@ -223,7 +246,7 @@ int sta__text_change(const struct sta__text *text, const struct sta__change *cha
 {
     int err;
 
-    if (!sta__text_is_alone())
+    if (!is_executed_here_only())
         return change_by_exchange(text, changes, count);
     err = change_in_place(changes, count);
     serialise();

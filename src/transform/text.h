@@ -2,7 +2,7 @@
 /*
  * Changing code that may be running.
  *
- * While no other thread exists, bytes are written in place (/proc/self/mem, which does not mind
+ * While nobody else can execute it, bytes are written in place (/proc/self/mem, which does not mind
  * that the page is read-only; mprotect(2) where that is refused).
  *
  * Else whole pages change places: a private copy of them is made elsewhere, mapped from the same
