@@ -15,7 +15,8 @@
  *     sites_elf --list FILE
  *
  * prints a line for each site: address, method, reason, number, address and size of what is
- * patched, landing, hop, all as the file counts them.
+ * patched, landing, hops, address and size of what is displaced, all as the file
+ * counts them.
  *
  *     sites_elf --time ROUNDS FILE
  *
@@ -348,20 +349,58 @@ static void check_padding(const struct segment *segment, uintptr_t from, uintptr
     }
 }
 
+/* One instruction, as a whole. */
+static void check_instruction(const struct segment *segment, uintptr_t at, uintptr_t end)
+{
+    if (!(*shown_at(segment, at) & SHOWN_START))
+        complain(segment, at, "changed, and no instruction");
+    while (++at < end)
+        if (*shown_at(segment, at) & SHOWN_START)
+            complain(segment, at, "inside what is changed, and an instruction");
+    if (end < segment->code.end && !(*shown_at(segment, end) & SHOWN_START))
+        complain(segment, end, "behind what is changed, and no instruction");
+}
+
 /* From patch_at to behind what is replaced: one instruction. */
 static void check_patched(const struct segment *segment, const struct sta__site *site)
 {
     uintptr_t end = site->patch_at + site->patch_size;
 
-    if (!(*shown_at(segment, site->patch_at) & SHOWN_START))
-        complain(segment, site->patch_at, "patched, and no instruction");
-    for (uintptr_t at = site->patch_at + 1; at < end; at++)
-        if (*shown_at(segment, at) & SHOWN_START)
-            complain(segment, at, "inside what is patched, and an instruction");
-    if (end < segment->code.end && !(*shown_at(segment, end) & SHOWN_START))
-        complain(segment, end, "behind what is patched, and no instruction");
+    check_instruction(segment, site->patch_at, end);
+    for (uintptr_t at = site->patch_at; at < end; at++) {
+        if (*shown_at(segment, at) & SHOWN_TAKEN)
+            complain(segment, at, "patched, and given away");
+        *shown_at(segment, at) |= SHOWN_TAKEN;
+    }
     if (end > site->address + STA__SHORT_JUMP_SIZE)
         complain(segment, site->address, "patched behind the call");
+}
+
+/* A jump takes the place of its first bytes; the others are as good as padding then. */
+static void check_displaced(const struct segment *segment, const struct sta__site *site)
+{
+    check_instruction(segment, site->displaced, site->displaced + site->displaced_size);
+    for (unsigned i = 0; i < site->displaced_size; i++) {
+        uint8_t *shown = shown_at(segment, site->displaced + i);
+
+        if (*shown & SHOWN_TAKEN)
+            complain(segment, site->displaced + i, "displaced, and given away");
+        *shown |= i < STA__NEAR_JUMP_SIZE ? SHOWN_TAKEN : SHOWN_PADDING;
+    }
+}
+
+/* From the site over its hops to its landing. */
+static void check_way(const struct segment *segment, const struct sta__site *site)
+{
+    uintptr_t from = site->address;
+
+    if (site->displaced)
+        check_displaced(segment, site);
+    for (unsigned i = 0; i < STA__HOP_MAX && site->hops[i]; i++) {
+        check_padding(segment, from, site->hops[i], STA__SHORT_JUMP_SIZE);
+        from = site->hops[i];
+    }
+    check_padding(segment, from, site->landing, STA__NEAR_JUMP_SIZE);
 }
 
 static void check_rewritten(const struct segment *segment, size_t index)
@@ -379,10 +418,7 @@ static void check_rewritten(const struct segment *segment, size_t index)
             complain(segment, site->address, "not the number that objdump shows");
         break;
     case STA_SITE_SHORT:
-        if (site->hop)
-            check_padding(segment, site->address, site->hop, STA__SHORT_JUMP_SIZE);
-        check_padding(segment, site->hop ? site->hop : site->address, site->landing,
-                      STA__NEAR_JUMP_SIZE);
+        check_way(segment, site);
         break;
     case STA_SITE_DETOUR:
         if (site->patch_at + site->patch_size > site->address ||
@@ -422,7 +458,7 @@ static void check_all(struct segment *segments)
 {
     static const char *const methods[] = {"left", "mov", "short", "detour", "trap"};
     unsigned by_method[STA_SITE_METHOD_COUNT] = {0}, by_reason[STA_REASON_COUNT] = {0}, shown = 0;
-    unsigned hops = 0, known = 0;
+    unsigned hops = 0, displaced = 0, known = 0;
     const char *path = segments->image ? segments->image->path : "";
 
     for (struct segment *segment = segments; segment->image; segment++) {
@@ -430,17 +466,20 @@ static void check_all(struct segment *segments)
         for (size_t i = 0; i < segment->count; i++) {
             by_method[segment->sites[i].method]++;
             by_reason[segment->sites[i].reason]++;
-            hops += segment->sites[i].hop != 0;
+            hops += segment->sites[i].hops[0] != 0;
+            displaced += segment->sites[i].displaced != 0;
             known += segment->sites[i].nr != STA__NR_UNKNOWN;
         }
     }
     printf("%u system calls to objdump;", shown);
     for (unsigned i = 0; i < STA_SITE_METHOD_COUNT; i++)
         printf(" %u %s,", by_method[i], methods[i]);
-    printf(" of these %u with a hop, %u numbers known, %u no code, %u unknown code, %u for"
+    printf(" of these %u with a hop, %u that displace, %u numbers known, %u no code, %u unknown "
+           "code, %u for"
            " cancellation, %" PRIu64 " complaints: %s\n",
-           hops, known, by_reason[STA_REASON_NO_CODE], by_reason[STA_REASON_UNKNOWN_CODE],
-           by_reason[STA_REASON_CANCELLATION], complaints, path);
+           hops, displaced, known, by_reason[STA_REASON_NO_CODE],
+           by_reason[STA_REASON_UNKNOWN_CODE], by_reason[STA_REASON_CANCELLATION], complaints,
+           path);
 }
 
 static void list_all(const struct segment *segments)
@@ -449,12 +488,15 @@ static void list_all(const struct segment *segments)
         for (size_t i = 0; i < segments->count; i++) {
             const struct sta__site *site = &segments->sites[i];
 
-            printf("%" PRIx64 " %s, %s, %d, %" PRIx64 " %d %" PRIx64 " %" PRIx64 "\n",
+            printf("%" PRIx64 " %s, %s, %d, %" PRIx64 " %d %" PRIx64,
                    relative(segments, site->address),
                    sta_site_method_name((enum sta_site_method)site->method),
                    sta_site_reason_text((enum sta_site_reason)site->reason), site->nr,
                    relative(segments, site->patch_at), site->patch_size,
-                   relative(segments, site->landing), relative(segments, site->hop));
+                   relative(segments, site->landing));
+            for (unsigned h = 0; h < STA__HOP_MAX; h++)
+                printf(" %" PRIx64, relative(segments, site->hops[h]));
+            printf(" %" PRIx64 " %d\n", relative(segments, site->displaced), site->displaced_size);
         }
 }
 

@@ -79,6 +79,26 @@ FUNCTION_ALIGNED(cramped, "0",
                  "1: mov %edi, %eax\n" SITE(cramped) "ret\n"
                                                      ".rept 100\nxor %eax, %eax\n.endr\n");
 
+/* The same, but for one instruction behind it that is long enough to take its place: for a jump of
+ * five bytes; for one of two, to padding that only that one reaches. */
+#define FUNCTION_CRAMPED(name, behind)                    \
+    FUNCTION_ALIGNED(name, "0",                           \
+                     ".rept 100\nxor %eax, %eax\n.endr\n" \
+                     "jmp 1f\n"                           \
+                     ".rept 70\nxor %eax, %eax\n.endr\n"  \
+                     "1: mov %edi, %eax\n" SITE(name) behind ".rept 100\nxor %eax, %eax\n.endr\n")
+
+FUNCTION_CRAMPED(displacing, "movabs $0x1122334455667788, %rdx\n"
+                             "add %rdx, %rax\n"
+                             "sub number_long(%rip), %rax\n"
+                             "ret\n"
+                             "number_long: .quad 0x1122334455667788\n");
+FUNCTION_CRAMPED(displacing_near, "lea number_1(%rip), %rdx\n"
+                                  ".rept 58\nxor %ecx, %ecx\n.endr\n"
+                                  "add (%rdx), %rax\n"
+                                  "dec %rax\n"
+                                  "ret\n" FILL(5) "number_1: .quad 1\n");
+
 /* Code without unwind data behind code that has some. */
 long undescribed(long, long, long);
 extern const char undescribed_site[];
@@ -151,6 +171,8 @@ static const struct site sites[] = {
     A_SITE_MADE(looping, 3),
     A_SITE_MADE(retried, 3),
     A_SITE(cramped),
+    A_SITE(displacing),
+    A_SITE(displacing_near),
     {"undescribed", undescribed, undescribed_site, 1, false},
 };
 
@@ -240,6 +262,26 @@ VICTIM(each_is_seen_while_attached)
     text_check(text);
     for (size_t i = 0; i < COUNT_OF(sites); i++)
         call_site(&sites[i], 1);
+}
+
+static void check_method(struct sta *sta, const char *address, enum sta_site_method method)
+{
+    struct sta_transform_site found;
+
+    CHECK(text_find_site(sta, (uintptr_t)address, &found));
+    CHECK_EQ(found.method, method);
+}
+
+VICTIM(a_long_instruction_in_reach_spares_a_site_the_trap)
+{
+    struct sta *sta = new_registry();
+
+    install(sta);
+    if (is_by_sud(sta))
+        return;
+    check_method(sta, cramped_site, STA_SITE_TRAP);
+    check_method(sta, displacing_site, STA_SITE_SHORT);
+    check_method(sta, displacing_near_site, STA_SITE_SHORT);
 }
 
 VICTIM(a_number_zero_by_xor_is_read)
@@ -362,6 +404,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_are_where_they_should_be),
         cmocka_unit_test(each_is_seen_while_attached),
+        cmocka_unit_test(a_long_instruction_in_reach_spares_a_site_the_trap),
         cmocka_unit_test(a_number_zero_by_xor_is_read),
         cmocka_unit_test(a_call_that_is_jumped_to_has_the_number_that_it_has),
         cmocka_unit_test(bytes_that_look_like_a_call_are_left_alone),

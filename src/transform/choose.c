@@ -66,72 +66,125 @@ static struct reach reach_of(uintptr_t from)
     return (struct reach){end + (uintptr_t)(intptr_t)INT8_MIN, end + INT8_MAX};
 }
 
-static void set_short(struct sta__code_map *map, struct sta__site *site, uintptr_t hop,
-                      uintptr_t landing)
+static void set_short(struct sta__site *site)
 {
-    sta__padding_take(map, landing, landing + STA__NEAR_JUMP_SIZE);
-    if (hop)
-        sta__padding_take(map, hop, hop + STA__SHORT_JUMP_SIZE);
     site->method = STA_SITE_SHORT;
     site->patch_at = site->address;
     site->patch_size = STA__SHORT_JUMP_SIZE;
-    site->hop = hop;
-    site->landing = landing;
 }
 
 /* The lowest padding is taken: sites come in the order of addresses and all reach equally far, so
  * what is left for the next ones is the best that can be. */
-static bool choose_landing(struct sta__code_map *map, struct sta__site *site)
+static bool choose_landing(struct sta__code_map *map, struct sta__site *site, struct reach reach)
 {
-    struct reach reach = reach_of(site->address);
-    uintptr_t landing = sta__padding_find(map, reach.low, reach.high, STA__NEAR_JUMP_SIZE);
-
-    if (landing)
-        set_short(map, site, 0, landing);
-    return landing;
+    site->landing = sta__padding_find(map, reach.low, reach.high, STA__NEAR_JUMP_SIZE);
+    if (!site->landing)
+        return false;
+    sta__padding_take(map, site->landing, site->landing + STA__NEAR_JUMP_SIZE);
+    return true;
 }
 
-static bool choose_hop(struct sta__code_map *map, struct sta__site *site)
+/* The way to a landing from hop number `index`, which is to lie in `reach`, to hop number
+ * `count` - 1. */
+static bool choose_way(struct sta__code_map *map, struct sta__site *site, struct reach reach,
+                       unsigned index, unsigned count)
 {
-    struct reach reach = reach_of(site->address), next;
-    uintptr_t hop = reach.low, landing;
+    uintptr_t hop;
 
-    while ((hop = sta__padding_find(map, hop, reach.high, STA__SHORT_JUMP_SIZE))) {
-        next = reach_of(hop);
-        landing = sta__padding_find(map, next.low, hop - STA__NEAR_JUMP_SIZE, STA__NEAR_JUMP_SIZE);
-        if (!landing)
-            landing =
-                sta__padding_find(map, hop + STA__SHORT_JUMP_SIZE, next.high, STA__NEAR_JUMP_SIZE);
-        if (landing) {
-            set_short(map, site, hop, landing);
+    if (index == count)
+        return choose_landing(map, site, reach);
+    for (hop = reach.low; (hop = sta__padding_find(map, hop, reach.high, STA__SHORT_JUMP_SIZE));
+         hop++) {
+        site->hops[index] = hop;
+        sta__padding_take(map, hop, hop + STA__SHORT_JUMP_SIZE);
+        if (choose_way(map, site, reach_of(hop), index + 1, count))
             return true;
-        }
-        hop++;
+        sta__padding_give_back(map, hop, hop + STA__SHORT_JUMP_SIZE);
+        site->hops[index] = 0;
     }
     return false;
 }
 
+static bool choose_shortest_way(struct sta__code_map *map, struct sta__site *site,
+                                struct reach reach, unsigned hops)
+{
+    for (unsigned count = 0; count <= hops; count++)
+        if (choose_way(map, site, reach, 0, count)) {
+            set_short(site);
+            return true;
+        }
+    return false;
+}
+
+static void reveal(struct sta__code_map *map, uintptr_t site,
+                   const struct sta__short_effort *effort)
+{
+    struct reach reach = {site, site};
+
+    for (unsigned i = 0; i <= effort->hops; i++) {
+        reach.low = reach_of(reach.low).low;
+        reach.high = reach_of(reach.high).high;
+    }
+    reach.high += STA__NEAR_JUMP_SIZE;
+    sta__padding_reveal(map, reach.low, reach.high);
+    if (effort->spare)
+        sta__padding_reveal_spare(map, reach.low, reach.high);
+}
+
 bool sta__choose_short(struct sta__code_map *map, struct sta__site *site,
-                       enum sta__short_effort effort)
+                       const struct sta__short_effort *effort)
+{
+    if (effort->around)
+        reveal(map, site->address, effort);
+    return choose_shortest_way(map, site, reach_of(site->address), effort->hops);
+}
+
+/* Whether there is room in the instruction for a jump to its copy and one more. All branches are
+ * known, but those through tables, which lead to where instructions begin. */
+static bool is_displaceable(const struct sta__code_map *map, uintptr_t at,
+                            const struct sta__instruction *instruction)
+{
+    return instruction->length >= STA__NEAR_JUMP_SIZE + STA__SHORT_JUMP_SIZE &&
+           instruction->kind != STA__INSTRUCTION_NOP && sta__is_movable(instruction) &&
+           !sta__code_map_is_target(map, at + 1, at + instruction->length) &&
+           !sta__padding_is_taken(map, at, at + instruction->length);
+}
+
+/* Whether a way to a landing begins in the instruction at `at`. What is behind that is executed,
+ * and so no padding that its room could be taken for a part of. */
+static bool displace(struct sta__code_map *map, struct sta__site *site, uintptr_t at, uint8_t size)
 {
     struct reach reach = reach_of(site->address);
-    uintptr_t low = reach_of(reach.low).low;
-    uintptr_t high = reach_of(reach.high).high + STA__NEAR_JUMP_SIZE;
+    uintptr_t room = at + STA__NEAR_JUMP_SIZE, end = at + size;
 
-    switch (effort) {
-    case STA__SHORT_KNOWN:
-        return choose_landing(map, site);
-    case STA__SHORT_AROUND:
-        sta__padding_reveal(map, reach.low, reach.high + STA__NEAR_JUMP_SIZE);
-        return choose_landing(map, site);
-    case STA__SHORT_HOP:
-        return choose_hop(map, site);
-    case STA__SHORT_HOP_AROUND:
-        sta__padding_reveal(map, low, high);
-        return choose_landing(map, site) || choose_hop(map, site);
-    case STA__SHORT_SPARE:
-        sta__padding_reveal_spare(map, low, high);
-        return choose_landing(map, site) || choose_hop(map, site);
+    if (room < reach.low)
+        return false;
+    if (end < reach.high)
+        reach.high = end;
+    reach.low = room;
+    sta__padding_add(map, room, end);
+    if (choose_shortest_way(map, site, reach, STA__HOP_MAX)) {
+        site->displaced = at;
+        site->displaced_size = size;
+        sta__padding_take(map, at, end);
+        return true;
+    }
+    sta__padding_forget(map, room, end);
+    return false;
+}
+
+bool sta__choose_displacing(struct sta__code_map *map, struct sta__site *site)
+{
+    struct reach reach = reach_of(site->address);
+    struct sta__instruction instruction;
+
+    for (uintptr_t at = reach.low - STA__NEAR_JUMP_SIZE; at + STA__NEAR_JUMP_SIZE <= reach.high;
+         at++) {
+        if (!sta__code_map_is_start(map, at))
+            continue;
+        sta__code_map_instruction(map, at, &instruction);
+        if (is_displaceable(map, at, &instruction) && displace(map, site, at, instruction.length))
+            return true;
     }
     return false;
 }

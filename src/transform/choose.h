@@ -12,18 +12,17 @@
 bool sta__choose_mov(const struct sta__code_map *map, struct sta__site *site);
 bool sta__choose_detour(const struct sta__code_map *map, struct sta__site *site);
 
-/* Where padding for a short jump is looked for, the cheapest first: in functions decoded so far,
- * then around the site as well; in reach of the site, then by way of a hop; at last, in nops that
- * are executed. */
-enum sta__short_effort {
-    STA__SHORT_KNOWN,
-    STA__SHORT_AROUND,
-    STA__SHORT_HOP,
-    STA__SHORT_HOP_AROUND,
-    STA__SHORT_SPARE,
+/* Where padding for a short jump is looked for. */
+struct sta__short_effort {
+    unsigned hops; /* at most */
+    bool around;   /* not only in functions decoded so far, but in all within reach */
+    bool spare;    /* in nops that are executed, too */
 };
 
 bool sta__choose_short(struct sta__code_map *map, struct sta__site *site,
-                       enum sta__short_effort effort);
+                       const struct sta__short_effort *effort);
+
+/* After that: a short jump into an instruction that is displaced. */
+bool sta__choose_displacing(struct sta__code_map *map, struct sta__site *site);
 
 #endif

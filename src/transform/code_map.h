@@ -91,6 +91,8 @@ bool sta__falls_through(uint8_t kind);
 void sta__padding_add(struct sta__code_map *map, uintptr_t from, uintptr_t to);
 void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to);
 void sta__padding_take(struct sta__code_map *map, uintptr_t from, uintptr_t to);
+void sta__padding_give_back(struct sta__code_map *map, uintptr_t from, uintptr_t to);
+bool sta__padding_is_taken(const struct sta__code_map *map, uintptr_t from, uintptr_t to);
 
 /* Makes known what padding there is between two addresses, in functions and between them. */
 void sta__padding_reveal(struct sta__code_map *map, uintptr_t from, uintptr_t to);

@@ -162,9 +162,15 @@ static void add_site(const struct sta__site *found, void *data)
         sta__memory_copy(added->landing_original, (const void *)site->landing, STA__NEAR_JUMP_SIZE);
         site->landing -= (uintptr_t)making->analysed;
     }
-    if (site->hop) {
-        sta__memory_copy(added->hop_original, (const void *)site->hop, STA__SHORT_JUMP_SIZE);
-        site->hop -= (uintptr_t)making->analysed;
+    for (unsigned i = 0; i < STA__HOP_MAX && site->hops[i]; i++) {
+        sta__memory_copy(added->hop_originals[i], (const void *)site->hops[i],
+                         STA__SHORT_JUMP_SIZE);
+        site->hops[i] -= (uintptr_t)making->analysed;
+    }
+    if (site->displaced) {
+        sta__memory_copy(added->displaced_original, (const void *)site->displaced,
+                         site->displaced_size);
+        site->displaced -= (uintptr_t)making->analysed;
     }
 }
 
@@ -196,9 +202,11 @@ static int make_stubs(const struct making *making)
         sta__memory_copy(&sites[i], &image->sites[i].site, sizeof(*sites));
     err = sta__stubs_make(&order, stubs);
     for (size_t i = 0; i < count; i++) {
-        image->sites[i].stub.address = err < 0 ? 0 : stubs[i].address;
-        if (jumps(&image->sites[i]) && !image->sites[i].stub.address)
-            leave_alone(&image->sites[i], STA_REASON_TOO_FAR);
+        struct sta__image_site *site = &image->sites[i];
+
+        site->stub = err < 0 ? (struct sta__stub){0} : stubs[i];
+        if (jumps(site) && (!site->stub.address || (site->site.displaced && !site->stub.displaced)))
+            leave_alone(site, STA_REASON_TOO_FAR);
     }
     sta__pages_free(sites, size);
     return err == -ERANGE ? 0 : err;

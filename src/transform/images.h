@@ -26,7 +26,8 @@ struct sta__image_site {
     struct sta__stub stub;
     uint8_t original[STA__NEAR_JUMP_SIZE];
     uint8_t landing_original[STA__NEAR_JUMP_SIZE];
-    uint8_t hop_original[STA__SHORT_JUMP_SIZE];
+    uint8_t displaced_original[STA__CHANGE_MAX];
+    uint8_t hop_originals[STA__HOP_MAX][STA__SHORT_JUMP_SIZE];
 };
 
 struct sta__image {

@@ -37,6 +37,21 @@ void sta__padding_take(struct sta__code_map *map, uintptr_t from, uintptr_t to)
         sta__bit_set(map->taken, sta__code_index(map, from));
 }
 
+void sta__padding_give_back(struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    for (uintptr_t at = from; at < to; at++)
+        sta__bit_clear(map->taken, sta__code_index(map, at));
+    sta__padding_add(map, from, to);
+}
+
+bool sta__padding_is_taken(const struct sta__code_map *map, uintptr_t from, uintptr_t to)
+{
+    for (; from < to; from++)
+        if (sta__bit(map->taken, sta__code_index(map, from)))
+            return true;
+    return false;
+}
+
 /* Never executed */
 
 static bool is_all_padding(const struct sta__span *span)

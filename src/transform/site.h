@@ -3,11 +3,11 @@
  * Finding system call instructions in the code of an ELF file, and choosing how each can be
  * intercepted (enum sta_site_method). Analysis only: nothing is changed.
  *
- * The choice keeps one rule: only bytes of a single instruction change, and (for a short jump)
- * padding that does nothing. A thread can then be at any instruction at any moment.
+ * The choice keeps one rule: each change is one of a single instruction, or of padding that does
+ * nothing. A thread can then be at any instruction at any moment.
  *
  *      mov      mov $nr,%eax          ─►  jmp stub              syscall stays as it is
- *      short    syscall               ─►  jmp pad     pad: jmp stub
+ *      short    syscall               ─►  jmp pad     pad: jmp stub, or jmp another pad
  *      detour   an earlier one of 5+  ─►  jmp stub              the rest stays as it is
  *      trap     syscall               ─►  ud2
  *
@@ -37,6 +37,9 @@
 #define STA__NEAR_JUMP_SIZE  5 /* e9 rel32 */
 #define STA__SHORT_JUMP_SIZE 2 /* eb rel8 */
 
+/* Short jumps between that of a site and its landing, at most. */
+#define STA__HOP_MAX 2
+
 /* What was found. All addresses are those of the memory that was analysed. */
 struct sta__site {
     uintptr_t address;  /* of the system call instruction */
@@ -46,12 +49,17 @@ struct sta__site {
      * written at any time before `address` is, and not restored while a thread may be on its way.
      */
     uintptr_t landing;
-    uintptr_t hop;  /* SHORT: where the short jump leads, if not to `landing` at once: padding for
-                       another short jump, from there to `landing`; else 0 */
-    int32_t nr;     /* eax, if all known ways to the call agree; else STA__NR_UNKNOWN */
-    uint8_t method; /* enum sta_site_method */
-    uint8_t reason; /* enum sta_site_reason */
-    uint8_t patch_size; /* bytes that the instruction at `patch_at` has */
+    /* SHORT: where the short jump leads, if not to `landing` at once: padding for more short jumps,
+     * in the order in which they are made; the last one leads to `landing`. The rest are 0. */
+    uintptr_t hops[STA__HOP_MAX];
+    /* SHORT: an instruction that is moved to the stubs, too, so that there is room for hops or the
+     * landing behind the near jump in its place; else 0. All its bytes have to change at once. */
+    uintptr_t displaced;
+    int32_t nr;             /* eax, if all known ways to the call agree; else STA__NR_UNKNOWN */
+    uint8_t method;         /* enum sta_site_method */
+    uint8_t reason;         /* enum sta_site_reason */
+    uint8_t patch_size;     /* bytes that the instruction at `patch_at` has */
+    uint8_t displaced_size; /* and that at `displaced` */
 };
 
 /* Some code. All of it must be readable. */

@@ -115,11 +115,27 @@ static void choose_alone(struct search *search, struct sta__site *site)
         leave(site, STA_REASON_UNKNOWN_CODE);
 }
 
-static void choose_short(struct search *search, enum sta__short_effort effort)
+static void choose_short(struct search *search, unsigned hops, bool around, bool spare)
 {
+    const struct sta__short_effort effort = {hops, around, spare};
+
     for (size_t i = 0; i < search->count; i++)
         if (search->sites[i].method == STA_SITE_TRAP)
-            sta__choose_short(&search->map, &search->sites[i], effort);
+            sta__choose_short(&search->map, &search->sites[i], &effort);
+}
+
+/* What sites change themselves cannot be displaced for others. */
+static void choose_displacing(struct search *search)
+{
+    for (size_t i = 0; i < search->count; i++) {
+        const struct sta__site *site = &search->sites[i];
+
+        if (site->method != STA_SITE_LEFT)
+            sta__padding_take(&search->map, site->patch_at, site->patch_at + site->patch_size);
+    }
+    for (size_t i = 0; i < search->count; i++)
+        if (search->sites[i].method == STA_SITE_TRAP)
+            sta__choose_displacing(&search->map, &search->sites[i]);
 }
 
 static void choose_all(struct search *search)
@@ -132,15 +148,17 @@ static void choose_all(struct search *search)
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
             choose_alone(search, site);
-    choose_short(search, STA__SHORT_KNOWN);
-    choose_short(search, STA__SHORT_AROUND);
-    choose_short(search, STA__SHORT_HOP);
-    choose_short(search, STA__SHORT_HOP_AROUND);
+    /* The cheapest first. */
+    choose_short(search, 0, false, false);
+    choose_short(search, 0, true, false);
+    choose_short(search, 1, false, false);
+    choose_short(search, 1, true, false);
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
             sta__choose_detour(&search->map, site);
     /* Rather than a trap only: padding that is executed has to be written with more care. */
-    choose_short(search, STA__SHORT_SPARE);
+    choose_short(search, STA__HOP_MAX, true, true);
+    choose_displacing(search);
     for (struct sta__site *site = sites; site < end; site++)
         if (site->method == STA_SITE_TRAP)
             site->reason = STA_REASON_NO_DETOUR;

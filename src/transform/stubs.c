@@ -12,7 +12,7 @@
 
 _Atomic uint8_t sta__interest[256];
 
-/* Room for one stub: the instructions that were moved, and the longer of the two forms. */
+/* Room for one site: the instructions that were moved, and the longer of the two forms. */
 #define STUB_SIZE_MAX 192
 
 /* At the beginning of the memory that the stubs of a mapping lie in. */
@@ -85,38 +85,63 @@ static bool needs_stub(const struct sta__site *site)
            site->method == STA_SITE_DETOUR;
 }
 
-static bool emit_moved(struct emitter *emitter, const struct sta__site *site, intptr_t analysed)
+/* The instructions between two addresses. */
+static bool emit_moved(struct emitter *emitter, uintptr_t from, uintptr_t to, intptr_t analysed)
 {
     int moved;
 
-    if (site->patch_at == site->address)
+    if (from == to)
         return true;
-    moved = sta__relocate(emitter->out + emitter->used, emitter->size - emitter->used,
-                          emitter->address + emitter->used, site->patch_at + analysed,
-                          site->address + analysed, -analysed);
+    moved =
+        sta__relocate(emitter->out + emitter->used, emitter->size - emitter->used,
+                      emitter->address + emitter->used, from + analysed, to + analysed, -analysed);
     if (moved < 0)
         return false;
     emitter->used += (size_t)moved;
     return true;
 }
 
-/* Returns where the stub will run; 0: it could not be made. */
+static void begin_stub(struct emitter *emitter)
+{
+    emitter->used = (emitter->used + 15) & ~(size_t)15;
+}
+
+/* Returns where the stub will run that begins at `before`; 0: it could not be made. */
+static uintptr_t end_stub(struct emitter *emitter, size_t before, bool made)
+{
+    if (made)
+        return emitter->address + before;
+    emitter->used = before;
+    return 0;
+}
+
 static uintptr_t emit_stub(struct emitter *emitter, const struct sta__site *site, intptr_t analysed)
 {
     uintptr_t resume = site->address + 2;
     size_t before;
     bool made;
 
-    emitter->used = (emitter->used + 15) & ~(size_t)15;
+    begin_stub(emitter);
     before = emitter->used;
     made =
-        emit_moved(emitter, site, analysed) &&
+        emit_moved(emitter, site->patch_at, site->address, analysed) &&
         (site->nr != STA__NR_UNKNOWN ? emit_leave(emitter, resume, offsetof(struct region, entry))
                                      : emit_question(emitter, resume));
-    if (made)
-        return emitter->address + before;
-    emitter->used = before;
-    return 0;
+    return end_stub(emitter, before, made);
+}
+
+static uintptr_t emit_displaced(struct emitter *emitter, const struct sta__site *site,
+                                intptr_t analysed)
+{
+    static const uint8_t jump[] = {0xe9};
+    uintptr_t behind = site->displaced + site->displaced_size;
+    size_t before;
+
+    begin_stub(emitter);
+    before = emitter->used;
+    return end_stub(emitter, before,
+                    emit_moved(emitter, site->displaced, behind, analysed) &&
+                        emit_relative(emitter, jump, sizeof(jump), behind));
 }
 
 /* Writes the stubs to `draft` as they have to be at `address`. Returns their size. */
@@ -135,6 +160,7 @@ static size_t make_draft(const struct sta__stubs_order *order, uint8_t *draft, s
         const struct sta__site *site = &order->sites[i];
 
         stubs[i].address = needs_stub(site) ? emit_stub(&emitter, site, order->analysed) : 0;
+        stubs[i].displaced = site->displaced ? emit_displaced(&emitter, site, order->analysed) : 0;
     }
     region->size = emitter.used;
     return emitter.used;

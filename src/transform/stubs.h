@@ -21,6 +21,11 @@
  *      lea resume(%rip),%rcx
  *      jmp *native
  *
+ * Of a displaced instruction:
+ *
+ *      it
+ *      jmp behind it
+ *
  * No call is made in a stub. Unwinders do not know stubs, so one that comes by a signal ends in one
  * if the signal came at one of these few instructions; nobody is ever asleep there.
  *
@@ -41,9 +46,11 @@
  * made while something is being attached may or may not be seen. */
 extern STA__HIDDEN _Atomic uint8_t sta__interest[256];
 
-/* One site's stub; 0 if it has none. */
+/* One site's stub, and that of the instruction that is displaced for it, which goes on behind it. 0
+ * if it has none. */
 struct sta__stub {
     uintptr_t address;
+    uintptr_t displaced;
 };
 
 /* The sites of one mapping, at their live addresses; `analysed` is what has to be added to a live

@@ -16,6 +16,9 @@
 #define OPCODE_NEAR_JUMP  0xe9
 #define OPCODE_SHORT_JUMP 0xeb
 
+/* What a site needs besides its own change: its landing, its hops, a displaced instruction. */
+#define OTHERS_MAX (2 + STA__HOP_MAX)
+
 /* The changes to one image, as they are collected. */
 struct batch {
     struct sta__change *changes;
@@ -36,13 +39,19 @@ static void short_jump(uint8_t *out, uintptr_t from, uintptr_t to)
     out[1] = (uint8_t)(to - (from + STA__SHORT_JUMP_SIZE));
 }
 
+/* Where the site's short jump leads, for 0, or that of hop number `jump` - 1. */
+static uintptr_t next_on_way(const struct sta__site *site, unsigned jump)
+{
+    return jump < STA__HOP_MAX && site->hops[jump] ? site->hops[jump] : site->landing;
+}
+
 /* The bytes of a rewritten site. Returns how many. */
 static uint8_t rewritten(const struct sta__image_site *site, uint8_t *out)
 {
     const struct sta__site *found = &site->site;
 
     if (found->method == STA_SITE_SHORT) {
-        short_jump(out, found->patch_at, found->hop ? found->hop : found->landing);
+        short_jump(out, found->patch_at, next_on_way(found, 0));
         return STA__SHORT_JUMP_SIZE;
     }
     if (found->method == STA_SITE_TRAP) {
@@ -128,23 +137,59 @@ static void add_site(struct batch *batch, const struct sta__image_site *site, bo
         add(batch, site->site.patch_at, size, bytes, site->original);
 }
 
-/* What of a site lies in padding, rewritten or as it was. */
-static void add_padding(struct batch *batch, const struct sta__image_site *site, bool restored)
+/* Adds a jump in padding; or to the first of the changes, which is that of the displaced
+ * instruction, if it lies in there. Returns how many changes there are now. */
+static unsigned add_jump(struct sta__change *changes, unsigned count, uintptr_t at, uint8_t size,
+                         const uint8_t *original, const uint8_t *jump)
+{
+    struct sta__change *change = &changes[count];
+
+    if (count > 0 && at - changes->at < changes->size) {
+        sta__memory_copy(changes->to + (at - changes->at), jump, size);
+        return count;
+    }
+    change->at = at;
+    change->size = size;
+    sta__memory_copy(change->from, original, size);
+    sta__memory_copy(change->to, jump, size);
+    return count + 1;
+}
+
+/* What a site with a short jump needs elsewhere: at most OTHERS_MAX changes. Returns how many. */
+static unsigned others_of(const struct sta__image_site *site, struct sta__change *out)
 {
     const struct sta__site *found = &site->site;
-    uint8_t landing[STA__NEAR_JUMP_SIZE], hop[STA__SHORT_JUMP_SIZE];
-    const uint8_t *from, *to;
+    uint8_t jump[STA__CHANGE_MAX];
+    unsigned count = 0;
 
-    near_jump(landing, found->landing, site->stub.address);
-    from = restored ? landing : site->landing_original;
-    to = restored ? site->landing_original : landing;
-    add(batch, found->landing, sizeof(landing), from, to);
-    if (!found->hop)
-        return;
-    short_jump(hop, found->hop, found->landing);
-    from = restored ? hop : site->hop_original;
-    to = restored ? site->hop_original : hop;
-    add(batch, found->hop, sizeof(hop), from, to);
+    if (found->displaced) {
+        sta__memory_copy(jump, site->displaced_original, found->displaced_size);
+        near_jump(jump, found->displaced, site->stub.displaced);
+        count = add_jump(out, count, found->displaced, found->displaced_size,
+                         site->displaced_original, jump);
+    }
+    near_jump(jump, found->landing, site->stub.address);
+    count = add_jump(out, count, found->landing, STA__NEAR_JUMP_SIZE, site->landing_original, jump);
+    for (unsigned i = 0; i < STA__HOP_MAX && found->hops[i]; i++) {
+        short_jump(jump, found->hops[i], next_on_way(found, i + 1));
+        count = add_jump(out, count, found->hops[i], STA__SHORT_JUMP_SIZE, site->hop_originals[i],
+                         jump);
+    }
+    return count;
+}
+
+/* Those, made or taken back. */
+static void add_others(struct batch *batch, const struct sta__image_site *site, bool restored)
+{
+    struct sta__change others[OTHERS_MAX];
+    unsigned count = others_of(site, others);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (restored)
+            add(batch, others[i].at, others[i].size, others[i].to, others[i].from);
+        else
+            add(batch, others[i].at, others[i].size, others[i].from, others[i].to);
+    }
 }
 
 /* Nearly sorted already. */
@@ -183,20 +228,20 @@ static void collect_paddings(struct batch *batch, struct sta *sta,
                              const struct sta__image_site *site)
 {
     if (site->site.method == STA_SITE_SHORT && is_wanted(sta, site->site.nr))
-        add_padding(batch, site, false);
+        add_others(batch, site, false);
 }
 
 /* Who has been attached since the paddings were seen to will see to them himself. */
 static bool is_ready(const struct sta__image_site *site)
 {
-    uint8_t landing[STA__NEAR_JUMP_SIZE], hop[STA__SHORT_JUMP_SIZE];
+    struct sta__change others[OTHERS_MAX];
+    unsigned count = site->site.method == STA_SITE_SHORT ? others_of(site, others) : 0;
 
-    if (site->site.method != STA_SITE_SHORT)
-        return true;
-    near_jump(landing, site->site.landing, site->stub.address);
-    short_jump(hop, site->site.hop, site->site.landing);
-    return is_equal((const void *)site->site.landing, landing, sizeof(landing)) &&
-           (!site->site.hop || is_equal((const void *)site->site.hop, hop, sizeof(hop)));
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_equal((const void *)others[i].at, others[i].to, others[i].size))
+            return false;
+    }
+    return true;
 }
 
 static void collect_sites(struct batch *batch, struct sta *sta, const struct sta__image_site *site)
@@ -209,13 +254,13 @@ static void collect_restored_paddings(struct batch *batch, struct sta *sta,
 {
     (void)sta;
     if (site->site.method == STA_SITE_SHORT)
-        add_padding(batch, site, true);
+        add_others(batch, site, true);
 }
 
 /* Makes one kind of change to an image. */
 static int for_image(const struct sta__image *image, struct sta *sta, collect_fn collect)
 {
-    size_t size = 2 * image->count * sizeof(struct sta__change);
+    size_t size = OTHERS_MAX * image->count * sizeof(struct sta__change);
     struct batch batch = {size ? sta__pages_alloc(size) : NULL, 0};
     int err;
 

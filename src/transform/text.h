@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STA__CHANGE_MAX 5
+#define STA__CHANGE_MAX 15 /* an instruction */
 
 /* Bytes that are to become others. */
 struct sta__change {
