@@ -62,7 +62,7 @@ STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run 
 
     run->entry = entry;
     sta__count(&sta__counters_of(entry->counters, stripe)->runs, stripe);
-    if ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))
+    if ((kind & STA__CALL_VECTORS) && sta__unlikely(!(entry->flags & STA_CALLBACK_GENERAL_REGS)))
         err =
             sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
     else
@@ -123,11 +123,10 @@ STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta_
     }
     stripe = reader->stripe;
     entry = sta__only_entry(hooks, is_enter);
-    if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED ||
-                      ((kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS))))
+    if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED))
         sta__run_lists(sta, hooks, &run, is_enter, kind);
     else
-        sta__run_one(entry, &run, call, is_enter, stripe, 0);
+        sta__run_one(entry, &run, call, is_enter, stripe, kind);
     sta__section_leave(&run.section, reader);
     if (sta__likely(!run.overridden) || !sta__call_returns(call->enter.id))
         return false;
