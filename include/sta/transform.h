@@ -45,8 +45,11 @@ enum sta_transform_method {
  * then costs 75 ns or more on top, and one of such code a signal (1.5 to 2.5 us), until its
  * instruction could be rewritten as well. */
 #define STA_TRANSFORM_EXHAUSTIVE 1u
-/* PRIVATE_STACK: callbacks run on a stack of 64 KiB that each thread gets at its first one. Without
- * it they run on the application's, below the red zone. */
+/* PRIVATE_STACK: callbacks run on a stack of 64 KiB that each thread gets at its first one and
+ * gives back when it exits, where that goes through the library. Without it they run on the
+ * application's, below the red zone; and so they do for calls that are made on an alternate signal
+ * stack (sigaltstack(2)), of which the kernel takes the top for the next signal when something else
+ * is in use, and where there is no memory for one. */
 #define STA_TRANSFORM_PRIVATE_STACK 2u
 
 /* Zero it, then set `size`. */

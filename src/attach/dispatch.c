@@ -12,6 +12,7 @@
 
 #include "attach/run.h"
 #include "base/gate.h"
+#include "base/private_stack.h"
 
 STA__NOINLINE void sta__run_note(struct sta__run *run, int err)
 {
@@ -26,6 +27,20 @@ STA__NOINLINE void sta__run_note(struct sta__run *run, int err)
     }
 }
 
+int sta__run_apart(const struct sta__entry *entry, void *ctx, size_t ctx_size, uint64_t *result,
+                   unsigned kind)
+{
+    uintptr_t top = sta__private_stack_top(__builtin_frame_address(0));
+    sta_callback fn = entry->callback;
+    void *data = entry->user_data;
+
+    if (sta__saves_vectors(entry, kind))
+        return top ? sta__call_apart_with_vectors_saved(fn, ctx, ctx_size, result, data, top)
+                   : sta__call_with_vectors_saved(fn, ctx, ctx_size, result, data);
+    return top ? sta__call_apart(fn, ctx, ctx_size, result, data, top)
+               : fn(ctx, ctx_size, result, data);
+}
+
 STA__INLINE void run_all(const struct sta__list *list, struct sta__run *run, bool is_enter,
                          uint32_t stripe, unsigned kind)
 {
@@ -38,11 +53,11 @@ STA__INLINE void run_all(const struct sta__list *list, struct sta__run *run, boo
 }
 
 /* Compiled once for the usual case, so that its loop asks no questions, and once for threads
- * without a stripe of their own and for saved vectors. */
+ * without a stripe of their own, saved vectors and private stacks. */
 static STA__NOINLINE void run_list(const struct sta__list *list, struct sta__run *run,
                                    bool is_enter, uint32_t stripe, unsigned kind)
 {
-    if (sta__unlikely(stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_VECTORS)))
+    if (sta__unlikely(stripe >= STA__STRIPE_OWNED || kind != 0))
         run_all(list, run, is_enter, stripe, kind);
     else if (is_enter)
         run_all(list, run, true, stripe, 0);
@@ -88,24 +103,27 @@ static void note_alt_stack(const struct sta__call *call)
     const stack_t *stack = (const stack_t *)call->enter.args[0];
     const stack_t *old = (const stack_t *)call->enter.args[1];
 
+    if (old <= stack - 1 || old >= stack + 1) {
+        sta__alt_stack_note(stack);
+        return;
+    }
+    /* The old settings may have been written over the new ones: then it stays unknown, unless it
+     * has to be known. */
     sta__self.alt_stack_low = sta__self.alt_stack_high = 0;
-    /* The old settings may have been written over the new ones: then it stays unknown. */
-    if (old > stack - 1 && old < stack + 1)
-        return;
-    if (stack->ss_flags & SS_DISABLE)
-        return;
-    sta__self.alt_stack_low = (uintptr_t)stack->ss_sp;
-    sta__self.alt_stack_high = (uintptr_t)stack->ss_sp + stack->ss_size;
+    if (sta__self.private_stack)
+        sta__alt_stack_find();
 }
 
 /* What the dispatcher itself has to do about some calls. */
 static STA__NOINLINE void before_call(struct sta__call *call)
 {
     call->outer = NULL;
-    if (call->enter.id == SYS_exit)
+    if (call->enter.id == SYS_exit) {
+        sta__private_stack_release(call);
         sta__reader_release();
-    else
+    } else {
         call->outer = sta__section_current(call);
+    }
 }
 
 static STA__NOINLINE void after_call(const struct sta__call *call)

@@ -40,10 +40,12 @@ struct sta__call {
  *
  * VECTORS  the vector registers are the application's: save them around callbacks
  * COMPAT   it came through int 0x80, whose numbers are others: only callbacks on all calls run
- * SKIPPED  at exit: the real call was overridden, and not made */
-#define STA__CALL_VECTORS 1u
-#define STA__CALL_COMPAT  2u
-#define STA__CALL_SKIPPED 4u
+ * SKIPPED  at exit: the real call was overridden, and not made
+ * PRIVATE_STACK  run callbacks on a stack of their own, see private_stack.h */
+#define STA__CALL_VECTORS       1u
+#define STA__CALL_COMPAT        2u
+#define STA__CALL_SKIPPED       4u
+#define STA__CALL_PRIVATE_STACK 8u
 
 /* Whether a call comes back to where it was made: exit, exit_group and rt_sigreturn do not, so they
  * have no exit event and cannot be overridden. */

@@ -2,9 +2,9 @@
 /*
  * Running the callbacks of one event: inline, since what this costs is what interception costs.
  *
- * The usual case is a single callback that needs no vectors saved. It is run in a straight line,
- * without a taken branch but for its call; everything else is called, in dispatch.c, so that it
- * takes no registers here.
+ * The usual case is a single callback that needs no vectors saved and no stack. It is run in a
+ * straight line, without a taken branch but for its call; everything else is called, in dispatch.c,
+ * so that it takes no registers here.
  *
  * Structs are filled member by member: with general registers only, an initialiser or assignment
  * can become a `rep stos`, which takes longer than all the rest, or a call of memcpy.
@@ -41,6 +41,10 @@ void sta__run_note(struct sta__run *run, int err);
 void sta__run_missed(struct sta *sta, struct sta__hooks *hooks, const struct sta__run *run,
                      bool is_enter);
 
+/* Calls the callback on the thread's private stack; where there is none, on this one. */
+int sta__run_apart(const struct sta__entry *entry, void *ctx, size_t ctx_size, uint64_t *result,
+                   unsigned kind);
+
 /* Acquire: pairs with update_active(), registry.c. */
 STA__INLINE uint8_t sta__load_active(const struct sta__hooks *hooks)
 {
@@ -53,6 +57,11 @@ STA__INLINE const struct sta__list *sta__list_of(struct sta__hooks *hooks, bool 
     return atomic_load_explicit(is_enter ? &hooks->enter : &hooks->exit, memory_order_acquire);
 }
 
+STA__INLINE bool sta__saves_vectors(const struct sta__entry *entry, unsigned kind)
+{
+    return (kind & STA__CALL_VECTORS) && !(entry->flags & STA_CALLBACK_GENERAL_REGS);
+}
+
 /* Calls one callback. */
 STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run *run, void *ctx,
                                 size_t ctx_size, uint32_t stripe, unsigned kind)
@@ -62,7 +71,9 @@ STA__INLINE void sta__run_entry(const struct sta__entry *entry, struct sta__run 
 
     run->entry = entry;
     sta__count(&sta__counters_of(entry->counters, stripe)->runs, stripe);
-    if ((kind & STA__CALL_VECTORS) && sta__unlikely(!(entry->flags & STA_CALLBACK_GENERAL_REGS)))
+    if (sta__unlikely(kind & STA__CALL_PRIVATE_STACK))
+        err = sta__run_apart(entry, ctx, ctx_size, &result, kind);
+    else if (sta__saves_vectors(entry, kind))
         err =
             sta__call_with_vectors_saved(entry->callback, ctx, ctx_size, &result, entry->user_data);
     else
@@ -123,7 +134,7 @@ STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta_
     }
     stripe = reader->stripe;
     entry = sta__only_entry(hooks, is_enter);
-    if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED))
+    if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_PRIVATE_STACK)))
         sta__run_lists(sta, hooks, &run, is_enter, kind);
     else
         sta__run_one(entry, &run, call, is_enter, stripe, kind);

@@ -20,17 +20,13 @@ static struct sta__section *section_of(uint64_t state)
     return (struct sta__section *)(uintptr_t)(state >> STA__EPOCH_BITS << 4);
 }
 
-static bool on_alt_stack(uintptr_t address)
-{
-    return address >= sta__self.alt_stack_low && address < sta__self.alt_stack_high;
-}
-
 /*
  * Whether the section in `state` still runs, judged at `here`, an address in the current stack
  * frame.
  *
  * longjmp goes up the stack, so a section that is not above us on our stack was left by one. From
- * the alternate signal stack to another one there is no way but leaving it. What is above us was
+ * the alternate signal stack to another one there is no way but leaving it; but the stack for
+ * callbacks is below all others, and no section is on it. What is above us was
  * perhaps left long ago and its memory used again: then the token is gone. (It could survive in a
  * hole that nobody wrote to; then calls count as missed until something does.)
  */
@@ -38,16 +34,26 @@ __attribute__((no_sanitize("address"), no_sanitize("thread"))) static bool
 section_is_live(uint64_t state, uintptr_t here)
 {
     struct sta__section *section = section_of(state);
-    bool section_on_alt = on_alt_stack((uintptr_t)section);
-    bool here_on_alt = on_alt_stack(here);
+    bool section_on_alt = sta__on_alt_stack((uintptr_t)section);
+    bool here_on_alt = sta__on_alt_stack(here);
 
     if (!section)
         return false;
+    if (sta__on_private_stack(here))
+        return section->token == state;
     if (section_on_alt && !here_on_alt)
         return false;
     if (section_on_alt == here_on_alt && here >= (uintptr_t)section)
         return false;
     return section->token == state;
+}
+
+void sta__alt_stack_note(const stack_t *stack)
+{
+    bool is_there = !(stack->ss_flags & SS_DISABLE);
+
+    sta__self.alt_stack_low = is_there ? (uintptr_t)stack->ss_sp : 0;
+    sta__self.alt_stack_high = is_there ? (uintptr_t)stack->ss_sp + stack->ss_size : 0;
 }
 
 static void take(struct sta__reader *reader, uint32_t index, uint64_t owner)

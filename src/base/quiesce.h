@@ -17,8 +17,8 @@
  *
  * The same word is the recursion guard: a thread that is in a section runs no second one. A longjmp
  * may leave a section without a trace, so a section found in `state` is believed only while its
- * frame can still be there: below it on the same stack, with its token intact (see
- * section_is_live).
+ * frame can still be there: below it on the same stack, or on the stack for callbacks, with its
+ * token intact (see section_is_live).
  *
  * Ordering. A reader stores `state` and then loads what was published; a writer publishes and then
  * loads `state`. Each must see the other's store, which takes a full barrier on both sides. The
@@ -28,6 +28,7 @@
 #ifndef STA_BASE_QUIESCE_H
 #define STA_BASE_QUIESCE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +70,7 @@ struct sta__reader_self {
     struct sta__reader *reader;
     uint64_t owner;
     uintptr_t alt_stack_low, alt_stack_high; /* its sigaltstack(2), where known; else both 0 */
+    uintptr_t private_stack;                 /* its stack for callbacks, see private_stack.h */
 };
 
 /* Lives on the stack for as long as the section runs; the first member of what the section's owner
@@ -81,6 +83,22 @@ extern STA__HIDDEN STA__THREAD_LOCAL struct sta__reader_self sta__self;
 extern STA__HIDDEN _Atomic(struct sta__reader_pool *)
     sta__readers;                               /* NULL until sta__readers_init() */
 extern STA__HIDDEN _Atomic uint64_t sta__epoch; /* counted up by writers; STA__EPOCH_BITS wide */
+
+#define STA__PRIVATE_STACK_SIZE 65536
+
+/* Whether an address is on this thread's alternate signal stack, or on its stack for callbacks. */
+STA__INLINE bool sta__on_alt_stack(uintptr_t address)
+{
+    return address >= sta__self.alt_stack_low && address < sta__self.alt_stack_high;
+}
+
+STA__INLINE bool sta__on_private_stack(uintptr_t address)
+{
+    return address - sta__self.private_stack < STA__PRIVATE_STACK_SIZE;
+}
+
+/* This thread's alternate signal stack is this one now. */
+void sta__alt_stack_note(const stack_t *stack);
 
 /* The slow part of entering: claims a record, or finds out whether the section that `state` tells
  * of is still there. Returns the record, or NULL: the thread is in a section, or no record is free.

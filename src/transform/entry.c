@@ -35,6 +35,8 @@ _Static_assert(offsetof(struct sta__entry_seed, r9) == STA__SEED_R9, "entry.S");
 _Static_assert(sizeof(struct sta__entry_seed) == STA__SEED_SIZE, "entry.S");
 
 _Atomic(struct sta *) sta__active;
+_Atomic(struct sta *) sta__active_ordinary;
+_Atomic unsigned sta__entry_kind = STA__CALL_VECTORS;
 _Atomic(const struct sta__thread_hooks *) sta__thread_hooks;
 
 /* Seeds of the vforks that this thread waits in: a vfork child can vfork in turn. */
@@ -192,12 +194,18 @@ static int choose(struct sta__entry_frame *frame)
     return STA__ENTRY_CALL;
 }
 
+/* Relaxed: it was set before what active() returned. */
+static unsigned entry_kind(void)
+{
+    return atomic_load_explicit(&sta__entry_kind, memory_order_relaxed);
+}
+
 static void exit_event(struct sta__call *call, unsigned kind)
 {
     struct sta *sta = active();
 
     if (sta)
-        sta__exit(sta, call, STA__CALL_VECTORS | kind);
+        sta__exit(sta, call, entry_kind() | kind);
 }
 
 /* Stands for what is attached to a special call: all that matters is that sta__entry_after() is
@@ -211,7 +219,7 @@ static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
 
     frame->call.hooks = &special_hooks;
     frame->call.outer = NULL;
-    if (sta && !sta__enter(sta, &frame->call, STA__CALL_VECTORS)) {
+    if (sta && !sta__enter(sta, &frame->call, entry_kind())) {
         exit_event(&frame->call, STA__CALL_SKIPPED);
         return STA__ENTRY_DONE;
     }
@@ -264,7 +272,7 @@ static STA__NOINLINE int answered(struct sta__entry_frame *frame)
 /* Nearly all calls are ordinary: callbacks are all that there is to them. See run.h. */
 int sta__entry_before(struct sta__entry_frame *frame, unsigned long nr)
 {
-    struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
+    struct sta *sta = atomic_load_explicit(&sta__active_ordinary, memory_order_acquire);
     struct sta__call *call = &frame->call;
     struct sta__hooks *hooks;
 

@@ -113,6 +113,10 @@ extern STA__HIDDEN const char sta__entry_call_end[];
 /* The registry whose callbacks run; NULL: calls pass through. A registry's memory is never given
  * back (see sta_free), so that a thread that just loaded this may use it. */
 extern STA__HIDDEN _Atomic(struct sta *) sta__active;
+/* The same, or NULL when sta__enter_ordinary() does not do what is asked for. */
+extern STA__HIDDEN _Atomic(struct sta *) sta__active_ordinary;
+/* STA__CALL_* of every call; to be set before these. */
+extern STA__HIDDEN _Atomic unsigned sta__entry_kind;
 
 /* Called by entry.S. */
 int sta__entry_before(struct sta__entry_frame *frame, unsigned long nr); /* the number again */

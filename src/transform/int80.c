@@ -53,8 +53,10 @@ bool sta__int80(greg_t *regs)
     struct sta *sta = atomic_load_explicit(&sta__active, memory_order_acquire);
     const struct sta__thread_hooks *hooks =
         atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
+    unsigned kind = atomic_load_explicit(&sta__entry_kind, memory_order_relaxed);
     struct sta__call call;
 
+    kind = STA__CALL_COMPAT | (kind & STA__CALL_PRIVATE_STACK);
     call.enter.ent = (struct sta_trace_entry){0};
     call.enter.id = (int)regs[REG_RAX];
     call.enter.args[0] = (uint32_t)regs[REG_RBX];
@@ -76,13 +78,13 @@ bool sta__int80(greg_t *regs)
     }
     if (call.enter.id == NR32_EXIT && hooks)
         hooks->ends();
-    if (!sta || sta__enter(sta, &call, STA__CALL_COMPAT)) {
+    if (!sta || sta__enter(sta, &call, kind)) {
         call.ret = sta__raw_int80(call.enter.id, call.enter.args);
         if (call.enter.id == NR32_FORK && call.ret == 0 && hooks)
             hooks->forked();
     }
     if (sta)
-        sta__exit(sta, &call, STA__CALL_COMPAT);
+        sta__exit(sta, &call, kind);
     regs[REG_RAX] = call.ret;
     return true;
 }

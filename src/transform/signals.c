@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/memory.h"
+#include "base/quiesce.h"
 #include "transform/entry.h"
 #include "transform/signals_state.h"
 
@@ -313,6 +314,10 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context)
 
 void sta__signals_returning(ucontext_t *context)
 {
+    /* The kernel sets the alternate stack as it was when the signal came, unless it is in use. Only
+     * private_stack.h has to know of that. */
+    if (sta__self.private_stack && !sta__on_alt_stack((uintptr_t)context))
+        sta__alt_stack_note(&context->uc_stack);
     if (!sta__masking.is_masking)
         return;
     sta__masking.app_blocked |= *mask_of(context) & sta__signals_reserved();

@@ -61,7 +61,7 @@ static int write_by_protection(uintptr_t at, const void *bytes, size_t size)
     return 0;
 }
 
-static int write(int memory, uintptr_t at, const void *bytes, size_t size)
+static int write_bytes(int memory, uintptr_t at, const void *bytes, size_t size)
 {
     if (memory >= 0 && STA__RAW4(SYS_pwrite64, memory, bytes, size, at) == (int64_t)size)
         return 0;
@@ -71,7 +71,7 @@ static int write(int memory, uintptr_t at, const void *bytes, size_t size)
 int sta__text_fill(uintptr_t at, const void *bytes, size_t size)
 {
     int memory = open_memory();
-    int err = write(memory, at, bytes, size);
+    int err = write_bytes(memory, at, bytes, size);
 
     close_memory(memory);
     return err;
@@ -93,7 +93,7 @@ static int change_in_place(const struct sta__change *changes, size_t count)
 
     for (size_t i = 0; i < count && err == 0; i++) {
         if (is_as_expected((const uint8_t *)changes[i].at, &changes[i]))
-            err = write(memory, changes[i].at, changes[i].to, changes[i].size);
+            err = write_bytes(memory, changes[i].at, changes[i].to, changes[i].size);
     }
     close_memory(memory);
     return err;

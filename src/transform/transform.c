@@ -61,6 +61,18 @@ static bool is_in_callback(void)
     return sta__section_current(__builtin_frame_address(0)) != NULL;
 }
 
+static void set_active(struct sta *sta, unsigned flags)
+{
+    bool is_private = (flags & STA_TRANSFORM_PRIVATE_STACK) != 0;
+
+    atomic_store_explicit(&sta__entry_kind,
+                          STA__CALL_VECTORS | (is_private ? STA__CALL_PRIVATE_STACK : 0),
+                          memory_order_relaxed);
+    /* Release: whoever sees the registry sees it made. */
+    atomic_store_explicit(&sta__active, sta, memory_order_release);
+    atomic_store_explicit(&sta__active_ordinary, is_private ? NULL : sta, memory_order_release);
+}
+
 static int install_first(struct sta *sta, const struct sta_transform_options *options)
 {
     int err = -ENOTSUP;
@@ -92,11 +104,10 @@ static int install(struct sta *sta, const struct sta_transform_options *options)
         sta__log(&sta->log, STA_LOG_ERROR, "a transformer is installed in this process already");
         return -EBUSY;
     }
-    /* Release: whoever sees the registry sees it made. */
-    atomic_store_explicit(&sta__active, sta, memory_order_release);
+    set_active(sta, options->flags);
     err = install_first(sta, options);
     if (err < 0) {
-        atomic_store_explicit(&sta__active, NULL, memory_order_release);
+        set_active(NULL, 0);
         return err;
     }
     atomic_store_explicit(&installed.sta, sta, memory_order_release);
@@ -139,7 +150,7 @@ int sta_transform_remove(struct sta *sta)
         end_change();
         return -ENOENT;
     }
-    atomic_store_explicit(&sta__active, NULL, memory_order_release);
+    set_active(NULL, 0);
     installed.method->remove(sta);
     atomic_store_explicit(&installed.sta, NULL, memory_order_release);
     sta->before_free = NULL;
