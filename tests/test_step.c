@@ -193,17 +193,17 @@ __attribute__((noinline)) static void use_stack(void)
 /* Around the call; the tracer waits for these. */
 extern const char ready_at[], done_at[];
 
-__attribute__((noinline, noclone)) static void ready(void)
+__attribute__((noinline)) static void ready(void)
 {
     __asm__ volatile("int3\nready_at: nop" ::: "memory");
 }
 
-__attribute__((noinline, noclone)) static void done(void)
+__attribute__((noinline)) static void done(void)
 {
     __asm__ volatile("int3\ndone_at: nop" ::: "memory");
 }
 
-__attribute__((noinline, noclone)) static void one_round(const struct stepped *stepped)
+__attribute__((noinline)) static void one_round(const struct stepped *stepped)
 {
     ready();
     stepped->call();
