@@ -197,7 +197,7 @@ static bool is_whole(const struct sta__object *headers, uint64_t size)
 
 int sta__object_map(struct sta__object *object, int fd, struct sta__range *mapping)
 {
-    struct sta__object headers = {.readable_count = 0};
+    struct sta__object headers; /* filled member by member: an initialiser is a call of memset */
     int err = -ENOEXEC;
     struct stat file;
     int64_t page;
@@ -209,6 +209,7 @@ int sta__object_map(struct sta__object *object, int fd, struct sta__range *mappi
     if (sta__is_error(page))
         return (int)page;
     headers.header = (uintptr_t)page;
+    headers.readable_count = 0;
     sta__object_add_readable(&headers, headers.header, headers.header + STA__PAGE_SIZE);
     object->readable_count = 0;
     if (find_segments(&headers) && is_whole(&headers, (uint64_t)file.st_size))
