@@ -8,7 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PROOF_CALLS    50 /* made to find out whether they are seen */
+#define PROOF_CALLS    50   /* made to find out whether they are seen */
+#define STACK_NEAR     8192 /* bytes within which a callback is on the stack of the call */
 #define OTHER_EVENT    "syscalls:sys_enter_getpgrp"
 #define OTHER_EVENT_NR SYS_getpgrp
 
@@ -38,6 +39,32 @@ static bool is_armed(const struct mode *mode)
     return !(mode->flags & STA_TRANSFORM_EXHAUSTIVE) || report.threads > 0;
 }
 
+/* How far a callback's stack is from that of the call. */
+GENERAL_REGS static int measure_distance(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    uintptr_t *distance = user_data, here = (uintptr_t)__builtin_frame_address(0);
+
+    (void)ctx, (void)ctx_size, (void)ret;
+    *distance = here > *distance ? here - *distance : *distance - here;
+    return 0;
+}
+
+/* Callbacks run on a stack of their own where that was asked for. */
+static bool is_apart(const struct mode *mode)
+{
+    uintptr_t distance = (uintptr_t)__builtin_frame_address(0);
+    int id;
+
+    if (!(mode->flags & STA_TRANSFORM_PRIVATE_STACK))
+        return true;
+    id = attach_callback(mode->sta, calls[0].sys_nr, true, measure_distance, &distance,
+                         STA_CALLBACK_GENERAL_REGS);
+    calls[0].loop(1);
+    prove_ran(mode->sta, id, 1, mode->name);
+    must(sta_detach(mode->sta, id), "sta_detach");
+    return distance > STACK_NEAR;
+}
+
 static int refuse(struct mode *mode, const char *why)
 {
     if (!mode->why_not[0])
@@ -60,10 +87,12 @@ static int install(struct mode *mode)
     err = sta_transform_install(mode->sta, &transform);
     if (err < 0)
         return refuse(mode, strerror(-err));
-    if (is_armed(mode))
+    if (is_armed(mode) && is_apart(mode))
         return 0;
+    err = refuse(mode, is_armed(mode) ? "callbacks run on the application's stack"
+                                      : "Syscall User Dispatch is not armed");
     sta_transform_remove(mode->sta);
-    return refuse(mode, "Syscall User Dispatch is not armed");
+    return err;
 }
 
 static void attach(struct mode *mode, const struct call *call)
