@@ -306,10 +306,9 @@ static void begin_group(struct group *group, const struct sta__map *map)
 
 static void add_code(struct group *group, const struct sta__map *map)
 {
-    struct sta__map *last = &group->code[group->code_count - 1];
+    struct sta__map *last = group->code_count > 0 ? &group->code[group->code_count - 1] : NULL;
 
-    if (group->code_count > 0 && last->end == map->start &&
-        last->offset + (last->end - last->start) == map->offset)
+    if (last && last->end == map->start && last->offset + (last->end - last->start) == map->offset)
         last->end = map->end; /* the kernel had it in pieces */
     else if (group->code_count < CODE_MAX)
         group->code[group->code_count++] = *map;
