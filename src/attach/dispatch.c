@@ -41,6 +41,19 @@ int sta__run_apart(const struct sta__entry *entry, void *ctx, size_t ctx_size, u
                : fn(ctx, ctx_size, result, data);
 }
 
+STA__NOINLINE void sta__run_saving(const struct sta__entry *entry, struct sta__run *run,
+                                   bool is_enter)
+{
+    uint32_t stripe = sta__self.reader->stripe;
+
+    if (stripe >= STA__STRIPE_OWNED)
+        __builtin_unreachable(); /* it takes sta__run_lists() */
+    if (is_enter)
+        sta__run_one(entry, run, run->call, true, stripe, STA__CALL_VECTORS);
+    else
+        sta__run_one(entry, run, run->call, false, stripe, STA__CALL_VECTORS);
+}
+
 STA__INLINE void run_all(const struct sta__list *list, struct sta__run *run, bool is_enter,
                          uint32_t stripe, unsigned kind)
 {

@@ -34,6 +34,9 @@ struct sta__run {
 void sta__run_lists(struct sta *sta, struct sta__hooks *hooks, struct sta__run *run, bool is_enter,
                     unsigned kind);
 
+/* Runs this one, saving vectors. The thread has a stripe of its own. */
+void sta__run_saving(const struct sta__entry *entry, struct sta__run *run, bool is_enter);
+
 /* Notes what a callback did besides looking on. */
 void sta__run_note(struct sta__run *run, int err);
 
@@ -136,6 +139,8 @@ STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta_
     entry = sta__only_entry(hooks, is_enter);
     if (sta__unlikely(!entry || stripe >= STA__STRIPE_OWNED || (kind & STA__CALL_PRIVATE_STACK)))
         sta__run_lists(sta, hooks, &run, is_enter, kind);
+    else if (sta__unlikely(sta__saves_vectors(entry, kind)))
+        sta__run_saving(entry, &run, is_enter);
     else
         sta__run_one(entry, &run, call, is_enter, stripe, kind);
     sta__section_leave(&run.section, reader);
