@@ -339,17 +339,25 @@ static void run_reference(uint32_t in_use)
     take_reference();
 }
 
-/* One run with this callback. Again where x87 came into use: on virtual machines it does so by
- * itself, about once in a second, when the hypervisor is busy. */
+static uint32_t given_back; /* what is in use before, and is not to be in use afterwards */
+
+/* What is in use and was not before, or was given back. */
+static uint32_t in_use_for_no_reason(void)
+{
+    return vectors_after.in_use & vectors_mask & ~(vectors_loaded & ~given_back);
+}
+
+/* One run with this callback. Another one where something came into use: whenever the kernel or a
+ * hypervisor runs something else meanwhile, that may be. */
 static void run(callback fn)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         int before = runs;
 
         memset(&vectors_after, 0, sizeof(vectors_after));
         assert_int_equal(vectors_run(fn), -7);
         assert_int_equal(runs, before + 1);
-        if (!(vectors_after.in_use & ~vectors_loaded & STA__VECTORS_X87))
+        if (!in_use_for_no_reason())
             break;
     }
 }
@@ -360,7 +368,7 @@ static void check_same(uint32_t in_use, const char *name)
     const uint8_t *expected = (const uint8_t *)&reference;
 
     /* Nothing comes into use that was not; what was in use with its initial value may have left. */
-    if (vectors_after.in_use & vectors_mask & ~vectors_loaded)
+    if (in_use_for_no_reason())
         fail_msg("with %#x in use, %s: now %#x is in use", in_use, name, vectors_after.in_use);
     vectors_after.area.in_use = reference.area.in_use;
     for (size_t i = 0; i < AREA_SIZE; i++)
@@ -390,6 +398,7 @@ static int find_all(void **state)
     (void)state;
     sta__vectors_init();
     mistakes = runs = 0;
+    given_back = 0;
     depth_max = 0;
     find_components();
     return 0;
@@ -486,9 +495,9 @@ static void x87_in_use_with_initial_values_is_given_back(void **state)
         run_reference(vectors_mask & ~STA__VECTORS_X87);
         vectors_before.control_word = 0x37f;
         vectors_before.in_use |= STA__VECTORS_X87;
+        given_back = STA__VECTORS_X87;
         run(callbacks[i].fn);
         assert_true(vectors_loaded & STA__VECTORS_X87);
-        vectors_loaded &= ~(uint32_t)STA__VECTORS_X87;
         check_same(vectors_mask, callbacks[i].name);
     }
 }
