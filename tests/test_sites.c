@@ -23,6 +23,7 @@
 #include "base/compiler.h"
 #include "code_text.h"
 #include "loaded.h"
+#include "transform/scan_blocks.h"
 #include "transform/site.h"
 
 #define SITES_MAX 8
@@ -665,6 +666,82 @@ static void code_of_any_size_is_searched_to_its_end(void **state)
     }
 }
 
+static void put_vectors(const uint8_t *from)
+{
+    __asm__ volatile("movups (%0), %%xmm0\n"
+                     "movups 16(%0), %%xmm1\n"
+                     "movups 32(%0), %%xmm2\n"
+                     "movups 48(%0), %%xmm3\n"
+                     "movups 64(%0), %%xmm4\n"
+                     "movups 80(%0), %%xmm5\n"
+                     "movups 96(%0), %%xmm6\n"
+                     "movups 112(%0), %%xmm7\n"
+                     :
+                     : "r"(from)
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "memory");
+}
+
+static void get_vectors(uint8_t *to)
+{
+    __asm__ volatile("movups %%xmm0, (%0)\n"
+                     "movups %%xmm1, 16(%0)\n"
+                     "movups %%xmm2, 32(%0)\n"
+                     "movups %%xmm3, 48(%0)\n"
+                     "movups %%xmm4, 64(%0)\n"
+                     "movups %%xmm5, 80(%0)\n"
+                     "movups %%xmm6, 96(%0)\n"
+                     "movups %%xmm7, 112(%0)\n"
+                     :
+                     : "r"(to)
+                     : "memory");
+}
+
+/* What is searched in vector registers leaves them as they were. */
+static void searching_keeps_vector_registers(void **state)
+{
+    static uint8_t code[4096 + 1];
+    static uint64_t bits[4096 / STA__SCAN_BLOCK_SIZE];
+    static uint8_t before[8 * 16], after[2][8 * 16];
+    uintptr_t start = (uintptr_t)code, end = start + 4096;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(before); i++)
+        before[i] = (uint8_t)(i + 1);
+    put_vectors(before);
+    sta__scan_blocks_for_syscall(start, end);
+    get_vectors(after[0]);
+    put_vectors(before);
+    sta__scan_blocks_for_branches(start, end, bits);
+    get_vectors(after[1]);
+    assert_memory_equal(after[0], before, sizeof(before));
+    assert_memory_equal(after[1], before, sizeof(before));
+}
+
+static void each_place_of_a_block_is_searched(void **state)
+{
+    (void)state;
+    for (unsigned at = 0; at < 2 * STA__SCAN_BLOCK_SIZE; at++) {
+        uint8_t code[2 * STA__SCAN_BLOCK_SIZE + 1] = {0};
+        uint64_t bits[2] = {0};
+        uintptr_t start = (uintptr_t)code, end = start + sizeof(code) - 1;
+
+        code[at] = 0x0f;
+        code[at + 1] = 0x05;
+        assert_int_equal(sta__scan_blocks_for_syscall(start, end) - start,
+                         at / STA__SCAN_BLOCK_SIZE * STA__SCAN_BLOCK_SIZE);
+        sta__scan_blocks_for_branches(start, end, bits);
+        assert_int_equal(bits[0] | bits[1], 0);
+        code[at + 1] = (uint8_t)(0x80 + at % 16);
+        assert_int_equal(sta__scan_blocks_for_syscall(start, end), end);
+        sta__scan_blocks_for_branches(start, end, bits);
+        assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
+        assert_int_equal(bits[1 - at / 64], 0);
+        code[at] = 0xe9;
+        sta__scan_blocks_for_branches(start, end, bits);
+        assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
+    }
+}
+
 static uint32_t next_random(uint32_t *seed)
 {
     *seed = *seed * 1664525 + 1013904223;
@@ -925,6 +1002,8 @@ int main(void)
         cmocka_unit_test(a_number_is_followed_through_registers),
         cmocka_unit_test(the_loop_around_exit_is_no_branch),
         cmocka_unit_test(code_of_any_size_is_searched_to_its_end),
+        cmocka_unit_test(searching_keeps_vector_registers),
+        cmocka_unit_test(each_place_of_a_block_is_searched),
         cmocka_unit_test(random_code_does_no_harm),
         cmocka_unit_test(libc_the_loader_and_the_vdso_can_be_intercepted),
         cmocka_unit_test(getppid_is_found),

@@ -1,42 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searching all of the code for a few bytes, eight places at a time in a general register. A place
- * is found by what is zero in the difference between the code and what is looked for:
- *
- *     (x - 0x0101...) & ~x & 0x8080...
- *
- * has the highest bit set of each byte of x that is zero. A borrow may set that of a byte above
- * such a one, too, so whatever is found is looked at once more.
+ * Searching all of the code for a few bytes: in blocks as far as there are whole ones, then byte by
+ * byte.
  */
+#include "transform/scan_blocks.h"
+
 #include "transform/code_map.h"
 
-#define EVERY(byte) ((byte)*UINT64_C(0x0101010101010101))
+#define BLOCK ((uintptr_t)STA__SCAN_BLOCK_SIZE)
 
-/* Words that are found before they are looked at: this is on the stack. */
-#define BATCH 128
-
-static uint64_t load(uintptr_t at)
-{
-    uint64_t word;
-
-    __builtin_memcpy(&word, (const void *)at, sizeof(word));
-    return word;
-}
+/* Blocks that are searched together: bits for each are on the stack. */
+#define BATCH 64
 
 static uint8_t byte_at(uintptr_t at)
 {
     return *(const uint8_t *)at;
 }
 
-/* Without the last step: other bits are set, too. */
-static uint64_t zero_bytes(uint64_t x)
+/* Where the last whole block ends that can be searched: it has a byte behind it. */
+static uintptr_t end_of_blocks(uintptr_t at, uintptr_t end)
 {
-    return (x - EVERY(0x01)) & ~x;
-}
-
-static uint64_t maybe_syscalls(uintptr_t at)
-{
-    return zero_bytes((load(at) ^ EVERY(0x0f)) | (load(at + 1) ^ EVERY(0x05)));
+    return at + (end - at - 1) / BLOCK * BLOCK;
 }
 
 static uintptr_t next_syscall_bytewise(uintptr_t at, uintptr_t end)
@@ -49,29 +33,9 @@ static uintptr_t next_syscall_bytewise(uintptr_t at, uintptr_t end)
 
 uintptr_t sta__scan_syscall(uintptr_t at, uintptr_t end)
 {
-    const unsigned step = 4 * sizeof(uint64_t);
-    uint64_t found;
-    uintptr_t hit;
-
-    for (; end - at > step; at += step) {
-        found = maybe_syscalls(at) | maybe_syscalls(at + 8) | maybe_syscalls(at + 16) |
-                maybe_syscalls(at + 24);
-        if (sta__likely(!(found & EVERY(0x80))))
-            continue;
-        hit = next_syscall_bytewise(at, at + step + 1);
-        if (hit != at + step + 1)
-            return hit;
-    }
+    if (at < end)
+        at = sta__scan_blocks_for_syscall(at, end_of_blocks(at, end));
     return next_syscall_bytewise(at, end);
-}
-
-/* jmp: e9; jcc: 0f 80 to 0f 8f. */
-static uint64_t maybe_branches(uintptr_t at)
-{
-    uint64_t word = load(at);
-    uint64_t conditional = (word ^ EVERY(0x0f)) | ((load(at + 1) & EVERY(0xf0)) ^ EVERY(0x80));
-
-    return (zero_bytes(word ^ EVERY(0xe9)) | zero_bytes(conditional)) & EVERY(0x80);
 }
 
 /* Marks where the branch leads that may begin at `at`. */
@@ -92,10 +56,14 @@ static void mark_branch(struct sta__code_map *map, uintptr_t at)
         sta__bit_set(map->targets, target - code->start);
 }
 
-static void mark_branches_of_word(struct sta__code_map *map, uintptr_t at)
+static void mark_branches_of_blocks(struct sta__code_map *map, uintptr_t at, uintptr_t end)
 {
-    for (uint64_t bits = maybe_branches(at); bits; bits &= bits - 1)
-        mark_branch(map, at + (unsigned)__builtin_ctzll(bits) / 8);
+    uint64_t all_bits[BATCH];
+
+    sta__scan_blocks_for_branches(at, end, all_bits);
+    for (unsigned i = 0; at < end; i++, at += BLOCK)
+        for (uint64_t bits = all_bits[i]; bits; bits &= bits - 1)
+            mark_branch(map, at + (unsigned)__builtin_ctzll(bits));
 }
 
 /*
@@ -105,23 +73,11 @@ static void mark_branches_of_word(struct sta__code_map *map, uintptr_t at)
  */
 void sta__code_map_mark_far_branches(struct sta__code_map *map)
 {
-    uintptr_t at = map->code->start, end = map->code->end;
-    uint32_t batch[BATCH];
-    uintptr_t base;
-    unsigned count;
+    uintptr_t at = map->code->start, end = map->code->end, blocks = end_of_blocks(at, end);
 
-    while (end - at > BATCH * sizeof(uint64_t)) {
-        base = at;
-        count = 0;
-        for (unsigned i = 0; i < BATCH; i++, at += sizeof(uint64_t)) {
-            batch[count] = i * (unsigned)sizeof(uint64_t);
-            count += maybe_branches(at) != 0;
-        }
-        for (unsigned i = 0; i < count; i++)
-            mark_branches_of_word(map, base + batch[i]);
-    }
-    for (; end - at > sizeof(uint64_t); at += sizeof(uint64_t))
-        mark_branches_of_word(map, at);
-    for (; at < end; at++)
+    for (; blocks - at >= BATCH * BLOCK; at += BATCH * BLOCK)
+        mark_branches_of_blocks(map, at, at + BATCH * BLOCK);
+    mark_branches_of_blocks(map, at, blocks);
+    for (at = blocks; at < end; at++)
         mark_branch(map, at);
 }

@@ -197,12 +197,16 @@ static bool read_fde(const struct sta__unwind *unwind, uintptr_t fde, struct sta
     return cursor.ok && out->end > out->start;
 }
 
-/* One of the two numbers of a table entry, as an address. */
+/* One of the two numbers of a table entry, as an address. The table lies in readable memory, and is
+ * of the one encoding that sta__unwind_open() takes. */
 static uintptr_t entry(const struct sta__unwind *unwind, size_t index, unsigned which)
 {
-    struct cursor cursor = cursor_at(unwind, unwind->table + index * ENTRY_SIZE + which * 4);
+    int32_t distance;
 
-    return read_pointer(&cursor, ENC_DATAREL | ENC_SDATA4, unwind->header);
+    __builtin_memcpy(&distance,
+                     (const void *)(unwind->table + index * ENTRY_SIZE + which * sizeof(distance)),
+                     sizeof(distance));
+    return unwind->header + (uintptr_t)(intptr_t)distance;
 }
 
 bool sta__unwind_function(const struct sta__unwind *unwind, size_t index, struct sta__function *out)
