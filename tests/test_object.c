@@ -208,7 +208,7 @@ static size_t walk(const struct sta__object *object)
     struct sta__function function;
     struct sta__range code;
     size_t size = 0;
-    volatile unsigned char byte = 0;
+    unsigned char byte = 0;
 
     for (unsigned i = 0; i < object->readable_count; i++)
         for (uintptr_t at = object->readable[i].start; at < object->readable[i].end; at += 512)
@@ -222,6 +222,7 @@ static size_t walk(const struct sta__object *object)
     }
     for (size_t i = 0; object->has_unwind && i < object->unwind.count && i < 16; i++)
         sta__unwind_function(&object->unwind, i, &function);
+    __asm__ volatile("" : : "r"(byte)); /* all of it was read */
     return size;
 }
 
