@@ -369,6 +369,54 @@ static void random_bytes_stay_in_bounds(void **state)
     }
 }
 
+/* What the short way says of the code, it must have from the long one. */
+static unsigned check_plain(const uint8_t code[16])
+{
+    struct sta__instruction instruction;
+    unsigned length = sta__decode_plain(code);
+
+    if (length == 0)
+        return 0;
+    assert_int_equal(sta__decode(&instruction, code, 16), length);
+    assert_false(instruction.differs_by_maker);
+    assert_true(instruction.kind == STA__INSTRUCTION_OTHER ||
+                instruction.kind == STA__INSTRUCTION_SET_EAX ||
+                instruction.kind == STA__INSTRUCTION_INT);
+    return length;
+}
+
+/* Each opcode of one and of two bytes, with each ModRM and two SIBs, with and without REX. */
+static void plain_instructions_are_what_they_are(void **state)
+{
+    static const uint8_t rex[] = {0, 0x40, 0x41, 0x48, 0x4f};
+    unsigned plain = 0, plain_escaped = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * sizeof(rex) * 0x20000; i++) {
+        uint8_t code[16] = {0}, *at = code, prefix = rex[i / 0x40000];
+        bool is_escaped = i & 0x20000;
+
+        if (prefix)
+            *at++ = prefix;
+        if (is_escaped)
+            *at++ = 0x0f;
+        *at++ = (uint8_t)(i >> 9);
+        *at++ = (uint8_t)(i >> 1);
+        *at++ = i & 1 ? 0x25 : 0x24;
+        if (check_plain(code))
+            *(is_escaped ? &plain_escaped : &plain) += 1;
+    }
+    /* of both, a good part is */
+    assert_true(plain > sizeof(rex) * 0x20000 / 3);
+    assert_true(plain_escaped > sizeof(rex) * 0x20000 / 3);
+    for (int i = 0; i < RANDOM_INSTRUCTIONS; i++) {
+        uint8_t code[16];
+
+        put_random_code(code);
+        check_plain(code);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +430,7 @@ int main(void)
         cmocka_unit_test(branches_of_16_bits_are_marked),
         cmocka_unit_test(the_opcode_and_its_map_are_told),
         cmocka_unit_test(random_bytes_stay_in_bounds),
+        cmocka_unit_test(plain_instructions_are_what_they_are),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

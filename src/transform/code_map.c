@@ -229,12 +229,19 @@ static void take_back(struct sta__code_map *map, const struct sta__span *span, u
         sta__bit_clear(map->starts, sta__code_index(map, from));
 }
 
+/* That of an instruction that is nothing but a start, or 0. */
+static unsigned plain_length(uintptr_t at, uintptr_t end)
+{
+    return end - at >= STA__INSTRUCTION_MAX ? sta__decode_plain((const uint8_t *)at) : 0;
+}
+
 /* Decodes from `at` on as far as it goes. Returns where that is. */
 static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *span, uintptr_t at)
 {
     uintptr_t start = at; /* of a function, as far as we know */
     bool falls = true;
     struct sta__instruction instruction;
+    unsigned length;
 
     while (at < span->end) {
         if (!falls && !span->is_function) {
@@ -244,6 +251,12 @@ static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *s
         }
         if (at == span->end)
             break;
+        if ((length = plain_length(at, span->end))) {
+            sta__bit_set(map->starts, sta__code_index(map, at));
+            falls = true;
+            at += length;
+            continue;
+        }
         if (!sta__code_decode(at, span->end, &instruction)) {
             take_back(map, span, start, at);
             break;

@@ -348,3 +348,55 @@ int sta__decode(struct sta__instruction *out, const uint8_t *code, size_t size)
     sta__instruction_classify(out, code);
     return out->length;
 }
+
+/* The plain instructions: what their forms take besides the opcode. */
+#define PLAIN           0x80
+#define PLAIN_MODRM     0x40
+#define PLAIN_IMMEDIATE 0x07 /* its size */
+
+static const uint8_t plain_forms[128] = {
+    ['b'] = PLAIN | 1,
+    ['z'] = PLAIN | 4,
+    ['m'] = PLAIN | PLAIN_MODRM,
+    ['B'] = PLAIN | PLAIN_MODRM | 1,
+    ['Z'] = PLAIN | PLAIN_MODRM | 4,
+};
+
+/* In map 1, nop, ud1 and ud0 have operands like others. */
+static bool is_plain_escaped(uint8_t opcode)
+{
+    return opcode != 0x1f && opcode != 0xb9 && opcode != 0xff;
+}
+
+/* ModRM and what it asks for. */
+static unsigned operand_size(const uint8_t *modrm)
+{
+    static const uint8_t sizes[4][8] = {{1, 1, 1, 1, 2, 5, 1, 1},
+                                        {2, 2, 2, 2, 3, 2, 2, 2},
+                                        {5, 5, 5, 5, 6, 5, 5, 5},
+                                        {1, 1, 1, 1, 1, 1, 1, 1}};
+    unsigned mod = modrm[0] >> 6, rm = modrm[0] & 7;
+    bool has_no_base = mod == 0 && rm == 4 && (modrm[1] & 7) == 5;
+
+    return sizes[mod][rm] + (has_no_base ? 4u : 0u);
+}
+
+unsigned sta__decode_plain(const uint8_t *code)
+{
+    unsigned at = (code[0] & 0xf0) == 0x40;
+    uint8_t opcode = code[at++], plain;
+
+    if (opcode >= 0x50 && opcode < 0x60) /* push, pop */
+        return at;
+    if (opcode == 0x0f) {
+        opcode = code[at++];
+        plain = is_plain_escaped(opcode) ? plain_forms[(uint8_t)form_of(legacy_map_1, opcode)] : 0;
+    } else {
+        plain = plain_forms[(uint8_t)form_of(legacy_map_0, opcode)];
+    }
+    if (!plain)
+        return 0;
+    if (plain & PLAIN_MODRM)
+        at += operand_size(code + at);
+    return at + (plain & PLAIN_IMMEDIATE);
+}
