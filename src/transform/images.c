@@ -17,57 +17,6 @@
 struct sta__lock sta__images_lock;
 struct sta__image *sta__images;
 
-static bool overlaps(const struct sta__image *image, uintptr_t start, uintptr_t end)
-{
-    return image->text.start < end && image->text.end > start;
-}
-
-bool sta__images_overlap(uintptr_t start, uintptr_t end)
-{
-    for (const struct sta__image *image = sta__images; image; image = image->next) {
-        if (overlaps(image, start, end))
-            return true;
-    }
-    return false;
-}
-
-static void image_free(struct sta__image *image)
-{
-    for (size_t i = 0; i < image->count; i++) {
-        if (image->sites[i].site.method == STA_SITE_TRAP)
-            sta__trap_release(image->sites[i].site.address);
-    }
-    if (image->sites)
-        sta__pages_free(image->sites, image->capacity * sizeof(*image->sites));
-    sta__pages_free(image, sizeof(*image));
-}
-
-static void drop(uintptr_t start, uintptr_t end, bool guests_only)
-{
-    struct sta__image **link = &sta__images;
-
-    while (*link) {
-        struct sta__image *image = *link;
-
-        if (!overlaps(image, start, end) || (guests_only && !image->text.is_guest)) {
-            link = &image->next;
-            continue;
-        }
-        *link = image->next;
-        image_free(image);
-    }
-}
-
-void sta__images_drop(uintptr_t start, uintptr_t end)
-{
-    drop(start, end, false);
-}
-
-void sta__images_drop_guests(uintptr_t start, uintptr_t end)
-{
-    drop(start, end, true);
-}
-
 /* The end of a path that is too long says more than its beginning. */
 static void copy_path(char *to, const char *path)
 {
@@ -229,6 +178,19 @@ static void publish(struct sta__image *image)
     sta__images = image;
 }
 
+/* The segment may have more code than the mapping: that is somebody else's memory. */
+static bool find_code(const struct sta__map *map, const struct sta__object *object,
+                      uintptr_t analysed, struct sta__range *out)
+{
+    if (!sta__object_code_at(object, map->start + analysed, out))
+        return false;
+    if (out->start < map->start + analysed)
+        out->start = map->start + analysed;
+    if (out->end > map->end + analysed)
+        out->end = map->end + analysed;
+    return out->start < out->end;
+}
+
 /* Analyses the code of one mapping, which `object` has at live addresses + `analysed`. */
 static int add_image(const struct sta__map *map, const struct sta__object *object,
                      intptr_t analysed)
@@ -238,7 +200,7 @@ static int add_image(const struct sta__map *map, const struct sta__object *objec
     struct sta__code code;
     int err;
 
-    if (!sta__object_code_at(object, map->start + (uintptr_t)analysed, &code_range))
+    if (!find_code(map, object, (uintptr_t)analysed, &code_range))
         return 0;
     making.image = image_new(map);
     if (!making.image)
@@ -252,7 +214,7 @@ static int add_image(const struct sta__map *map, const struct sta__object *objec
     if (err == 0)
         err = make_stubs(&making);
     if (err < 0) {
-        image_free(making.image);
+        sta__image_free(making.image);
         return err;
     }
     claim_traps(making.image);
@@ -372,16 +334,18 @@ static void read_link_of(int fd, char *path)
     path[length > 0 ? length : 0] = '\0';
 }
 
-/* Where the file's segment at this offset has its first byte, in the mapping that was analysed. */
+/* Where the byte at this offset in the file's code is, in the mapping that was analysed. */
 static bool find_in_file(const struct sta__object *object, uint64_t offset, uintptr_t *out)
 {
     for (unsigned i = 0; i < object->segment_count; i++) {
         const Elf64_Phdr *segment = &object->segments[i];
 
-        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) ||
-            sta__page_of(segment->p_offset) != offset)
+        uint64_t start = sta__page_of(segment->p_offset);
+
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || offset < start ||
+            offset >= segment->p_offset + segment->p_filesz)
             continue;
-        *out = sta__page_of(object->bias + segment->p_vaddr);
+        *out = sta__page_of(object->bias + segment->p_vaddr) + (offset - start);
         return true;
     }
     return false;
@@ -451,7 +415,7 @@ static bool is_settled(const struct sta__map *map, uintptr_t address)
 static bool is_known(uintptr_t address)
 {
     for (const struct sta__image *image = sta__images; image; image = image->next) {
-        if (overlaps(image, address, address + 2) &&
+        if (sta__image_overlaps(image, address, address + 2) &&
             (!image->text.is_guest || image->sites[0].site.address == address))
             return true;
     }
@@ -483,7 +447,7 @@ int sta__images_add_guest(uintptr_t address, int64_t sys_nr)
     add_site(&site, &making);
     err = making.err == 0 ? make_stubs(&making) : making.err;
     if (err < 0)
-        image_free(making.image);
+        sta__image_free(making.image);
     else
         publish(making.image);
     return err;

@@ -33,6 +33,7 @@ struct sta__image_site {
 struct sta__image {
     struct sta__image *next;
     struct sta__text text; /* the mapping; `path` is the one below */
+    bool is_hidden;        /* it has been made unreadable, or is no code for now: leave it alone */
     size_t count, capacity;
     struct sta__image_site *sites; /* by address */
     char path[STA_MAPPING_PATH_SIZE];
@@ -52,14 +53,35 @@ int sta__images_add_file(uintptr_t start, uintptr_t end, int fd, uint64_t offset
  * number `sys_nr` was just made at `address`. -ENOTSUP: it cannot be rewritten safely. */
 int sta__images_add_guest(uintptr_t address, int64_t sys_nr);
 
-/* Forgets what lies, if only in part, between these addresses: it is about to be unmapped, or
- * another mapping is there now. */
+/* See images_gone.c. */
+
+/* Whether something is known there. */
+bool sta__images_overlap(uintptr_t start, uintptr_t end);
+
+/* Whether a site and its paddings lie on both sides of an end of this range: it has to be restored
+ * before one side goes. */
+bool sta__images_straddle(uintptr_t start, uintptr_t end);
+
+/* Forgets what lies between these addresses: it has been unmapped, or another mapping is there now.
+ * Of an image that does so in part, the rest stays. */
 void sta__images_drop(uintptr_t start, uintptr_t end);
 
 /* The same, but only for code of no ELF file. */
 void sta__images_drop_guests(uintptr_t start, uintptr_t end);
 
-/* Whether something does. */
-bool sta__images_overlap(uintptr_t start, uintptr_t end);
+/* Images there are about to be given this protection. */
+void sta__images_protect(uintptr_t start, uintptr_t end, unsigned long protection);
+
+/* Looks how all images are mapped by now, and forgets what is not. 0 or -errno. */
+int sta__images_look_again(void);
+
+static inline bool sta__image_overlaps(const struct sta__image *image, uintptr_t start,
+                                       uintptr_t end)
+{
+    return image->text.start < end && image->text.end > start;
+}
+
+/* Of one that is not in the list (any more). */
+void sta__image_free(struct sta__image *image);
 
 #endif

@@ -45,6 +45,27 @@ static bool watches(void)
     return atomic_load_explicit(&is_watching, memory_order_acquire);
 }
 
+/* Acquire: pairs with install and remove. */
+static struct sta *active(void)
+{
+    return atomic_load_explicit(&sta__active, memory_order_acquire);
+}
+
+/* To be asked under the lock: who removes the transformer may have been faster. From then on
+ * nothing is rewritten, and nothing is added. */
+static bool adds(void)
+{
+    return watches() && active();
+}
+
+static void sync(void)
+{
+    struct sta *sta = active();
+
+    if (sta)
+        sta__sync(sta);
+}
+
 bool sta__newcode_concerns(int64_t sys_nr)
 {
     return sys_nr == SYS_mmap || sys_nr == SYS_munmap || sys_nr == SYS_mremap ||
@@ -67,21 +88,6 @@ static bool overlaps(uintptr_t start, uintptr_t end)
     return found;
 }
 
-static void forget(uintptr_t start, uintptr_t end)
-{
-    struct sta__lock_state saved;
-
-    sta__lock(&sta__images_lock, &saved);
-    sta__images_drop(start, end);
-    sta__unlock(&sta__images_lock, &saved);
-}
-
-/* Acquire: pairs with install and remove. */
-static struct sta *active(void)
-{
-    return atomic_load_explicit(&sta__active, memory_order_acquire);
-}
-
 static int64_t make(const struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
@@ -89,46 +95,74 @@ static int64_t make(const struct sta__call *call)
     return STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
+/* Makes a call that unmaps what is in this range, or maps something over it. It may fail: then all
+ * is as it was. Under the lock, so that nobody writes to what another thread maps there next. */
+static void make_replacing(struct sta__call *call, uintptr_t start, uintptr_t end)
+{
+    struct sta__lock_state saved;
+    bool straddles;
+
+    sta__lock(&sta__images_lock, &saved);
+    straddles = sta__images_straddle(start, end);
+    if (straddles)
+        sta__sync_restore(start, end, false);
+    call->ret = make(call);
+    if (!sta__is_error(call->ret))
+        sta__images_drop(start, end);
+    if (straddles)
+        sync();
+    sta__unlock(&sta__images_lock, &saved);
+}
+
+/* What was mapped is code. */
+static void add_file(uintptr_t start, uintptr_t end, const struct sta__call *call)
+{
+    struct sta__lock_state saved;
+
+    sta__lock(&sta__images_lock, &saved);
+    sta__images_drop(start, end);
+    if (adds() &&
+        sta__images_add_file(start, end, (int)call->enter.args[4], call->enter.args[5]) == 0)
+        sync();
+    sta__unlock(&sta__images_lock, &saved);
+    sta__trap_unblock();
+}
+
 /* mmap(address, size, protection, flags, fd, offset) */
 static bool call_mmap(struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
-    bool replaces = (args[3] & MAP_FIXED) && overlaps(args[0], args[0] + args[1]);
+    uintptr_t end = sta__page_up(args[0] + args[1]);
+    bool replaces = (args[3] & MAP_FIXED) && overlaps(args[0], end);
     bool is_code = (args[2] & PROT_EXEC) && !(args[3] & MAP_ANONYMOUS) &&
                    (args[3] & MAP_TYPE) == MAP_PRIVATE && !(args[2] & PROT_WRITE);
-    struct sta__lock_state saved;
-    uintptr_t start, end;
 
     if (!replaces && !is_code)
         return false;
     if (replaces)
-        forget(args[0], args[0] + args[1]);
-    call->ret = make(call);
-    if (!is_code || sta__is_error(call->ret))
-        return true;
-    start = (uintptr_t)call->ret;
-    end = sta__page_up(start + args[1]);
-    sta__lock(&sta__images_lock, &saved);
-    sta__images_drop(start, end);
-    if (sta__images_add_file(start, end, (int)args[4], args[5]) == 0)
-        sta__sync(active());
-    sta__unlock(&sta__images_lock, &saved);
-    sta__trap_unblock();
+        make_replacing(call, args[0], end);
+    else
+        call->ret = make(call);
+    if (is_code && !sta__is_error(call->ret))
+        add_file((uintptr_t)call->ret, sta__page_up((uintptr_t)call->ret + args[1]), call);
     return true;
 }
 
-/* Who wants to write to code of his own is to find what he wrote before. */
-static void release_guests(uintptr_t start, uintptr_t end)
+/* Takes code away, or makes it writable: who wants to write to code of his own is to find what he
+ * wrote before, and what lies in a file stays as it is until it is code only again. */
+static void make_protecting(struct sta__call *call, uintptr_t start, uintptr_t end)
 {
     struct sta__lock_state saved;
 
-    if (!overlaps(start, end))
-        return;
     sta__lock(&sta__images_lock, &saved);
     sta__sync_restore(start, end, true);
     sta__images_drop_guests(start, end);
+    sta__images_protect(start, end, call->enter.args[2]);
     for (unsigned i = 0; i < TRIED_COUNT; i++)
         atomic_store_explicit(&tried[i], 0, memory_order_relaxed);
+    call->ret = make(call);
+    if (call->ret < 0)
+        sta__images_look_again();
     sta__unlock(&sta__images_lock, &saved);
 }
 
@@ -154,17 +188,20 @@ static bool call_mprotect(struct sta__call *call)
     const unsigned long *args = call->enter.args;
     uintptr_t start = args[0], end = sta__page_up(args[0] + args[1]);
     struct sta__lock_state saved;
+    bool is_known = overlaps(start, end);
 
-    if (!(args[2] & PROT_EXEC) || (args[2] & PROT_WRITE)) {
-        release_guests(start, end);
-        return false;
+    if (!(args[2] & PROT_EXEC) || !(args[2] & PROT_READ) || (args[2] & PROT_WRITE)) {
+        if (is_known)
+            make_protecting(call, start, end);
+        return is_known;
     }
     call->ret = make(call);
-    if (call->ret < 0 || overlaps(start, end) || !has_code(start, end))
+    if (call->ret < 0 || (!is_known && !has_code(start, end)))
         return true;
     sta__lock(&sta__images_lock, &saved);
-    if (sta__images_add_mapped(start, end) == 0)
-        sta__sync(active());
+    if (adds() && (!is_known || sta__images_look_again() == 0) &&
+        sta__images_add_mapped(start, end) == 0)
+        sync();
     sta__unlock(&sta__images_lock, &saved);
     sta__trap_unblock();
     return true;
@@ -174,25 +211,47 @@ static bool call_mprotect(struct sta__call *call)
 static bool call_munmap(struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
+    uintptr_t end = sta__page_up(args[0] + args[1]);
 
-    if (overlaps(args[0], args[0] + args[1]))
-        forget(args[0], args[0] + args[1]);
-    return false;
+    if (!overlaps(args[0], end))
+        return false;
+    make_replacing(call, args[0], end);
+    return true;
 }
 
-/* mremap(address, size, ...): jumps to stubs are right in one place only. */
+/* Jumps to stubs are right in one place only, so that code is restored before it moves. */
+static void make_moving(struct sta__call *call, const struct sta__range *from,
+                        const struct sta__range *to)
+{
+    struct sta__lock_state saved;
+
+    sta__lock(&sta__images_lock, &saved);
+    sta__sync_restore(from->start, from->end, false);
+    if (sta__images_straddle(to->start, to->end))
+        sta__sync_restore(to->start, to->end, false);
+    call->ret = make(call);
+    if (!sta__is_error(call->ret)) {
+        if (call->ret != (int64_t)from->start)
+            sta__images_drop(from->start, from->end);
+        sta__images_drop(to->start, to->end);
+    }
+    if (adds() && sta__images_look_again() == 0 && sta__images_add_mapped(0, UINTPTR_MAX) == 0)
+        sync();
+    sta__unlock(&sta__images_lock, &saved);
+    sta__trap_unblock();
+}
+
+/* mremap(address, size, new size, flags, new address) */
 static bool call_mremap(struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
-    struct sta__lock_state saved;
+    struct sta__range from = {args[0], sta__page_up(args[0] + args[1])}, to = {0, 0};
 
-    if (!overlaps(args[0], args[0] + args[1]))
+    if (args[3] & MREMAP_FIXED)
+        to = (struct sta__range){args[4], sta__page_up(args[4] + args[2])};
+    if (!overlaps(from.start, from.end) && !overlaps(to.start, to.end))
         return false;
-    sta__lock(&sta__images_lock, &saved);
-    sta__sync_restore(args[0], args[0] + args[1], false);
-    sta__images_drop(args[0], args[0] + args[1]);
-    call->ret = make(call);
-    sta__unlock(&sta__images_lock, &saved);
+    make_moving(call, &from, &to);
     return true;
 }
 
@@ -210,6 +269,12 @@ static bool call_seccomp(struct sta__call *call)
     if (call->ret >= 0)
         atomic_store_explicit(&is_filtered, true, memory_order_relaxed);
     return true;
+}
+
+/* Relaxed: as above. */
+bool sta__newcode_is_blind(void)
+{
+    return atomic_load_explicit(&is_filtered, memory_order_relaxed);
 }
 
 bool sta__newcode_call(struct sta__call *call)
@@ -244,8 +309,8 @@ void sta__newcode_trapped(uintptr_t address, int64_t sys_nr)
         return;
     atomic_store_explicit(slot, address, memory_order_relaxed);
     sta__lock(&sta__images_lock, &saved);
-    if (sta__images_add_guest(address, sys_nr) == 0)
-        sta__sync(active());
+    if (adds() && sta__images_add_guest(address, sys_nr) == 0)
+        sync();
     sta__unlock(&sta__images_lock, &saved);
     sta__trap_unblock();
 }

@@ -2,8 +2,8 @@
 /*
  * The application's calls that bring code and take it away: mmap, mprotect, munmap, mremap. What is
  * mapped for executing from an ELF file is analysed and rewritten before the call returns; what is
- * unmapped is forgotten before it is gone. It takes calls of our own, so it ends when the
- * application installs a seccomp filter. On the dispatch path: no libc.
+ * unmapped is forgotten before anybody can have mapped something there. It takes calls of our own,
+ * so it ends when the application installs a seccomp filter. On the dispatch path: no libc.
  */
 #ifndef STA_TRANSFORM_NEWCODE_H
 #define STA_TRANSFORM_NEWCODE_H
@@ -23,7 +23,10 @@ bool sta__newcode_call(struct sta__call *call);
  * from now on. In a signal handler. */
 void sta__newcode_trapped(uintptr_t address, int64_t sys_nr);
 
-/* Begins to look at such calls, or stops. */
+/* Whether code may have gone unnoticed. */
+bool sta__newcode_is_blind(void);
+
+/* Begins to look at such calls, or stops. By the holder of sta__images_lock. */
 void sta__newcode_watch(bool watch);
 
 #endif

@@ -27,8 +27,11 @@ static void on_changed(struct sta *sta)
 
     sta__lock(&sta__images_lock, &saved);
     /* Else it is being removed. */
-    if (atomic_load_explicit(&sta->changed, memory_order_acquire))
+    if (atomic_load_explicit(&sta->changed, memory_order_acquire)) {
+        if (sta__newcode_is_blind())
+            sta__images_look_again();
         err = sta__sync(sta);
+    }
     sta__unlock(&sta__images_lock, &saved);
     warn(&sta->log, "some system calls could not be rewritten", err);
 }
@@ -39,13 +42,68 @@ static int probe(const struct sta__log *log)
     return 0;
 }
 
-static void undo(void)
+static int restore_paddings(bool is_watched)
 {
+    int err = sta__wait_until_moved_on();
+    struct sta__lock_state saved;
+
+    sta__lock(&sta__images_lock, &saved);
+    if (err == 0 && !is_watched)
+        err = sta__images_look_again();
+    if (err == 0)
+        err = sta__sync_paddings();
+    sta__unlock(&sta__images_lock, &saved);
+    return err;
+}
+
+/* The calls that take code away go last: until then nobody unmaps code that is being restored. */
+static int restore_last(bool *uses_paddings)
+{
+    struct sta__lock_state saved;
+    int err;
+
+    sta__lock(&sta__images_lock, &saved);
+    *uses_paddings = sta__sync_uses_paddings();
     sta__newcode_watch(false);
-    sta__sync(NULL);
-    sta__sync_paddings();
-    sta__images_drop(0, UINTPTR_MAX);
-    sta__trap_end();
+    err = sta__sync(NULL);
+    sta__unlock(&sta__images_lock, &saved);
+    return err;
+}
+
+static void forget_all(bool is_restored)
+{
+    struct sta__lock_state saved;
+
+    sta__lock(&sta__images_lock, &saved);
+    if (is_restored) {
+        sta__images_drop(0, UINTPTR_MAX);
+        sta__trap_end();
+    } else {
+        /* What could not be restored leads to stubs and traps, which work, for good. */
+        sta__images = NULL;
+    }
+    sta__unlock(&sta__images_lock, &saved);
+    sta__trap_block_again();
+}
+
+static void restore_all(struct sta *sta)
+{
+    struct sta__lock_state saved;
+    int err, last_err, paddings_err;
+    bool uses_paddings;
+
+    sta__lock(&sta__images_lock, &saved);
+    if (sta__newcode_is_blind())
+        sta__images_look_again();
+    err = sta__sync_most();
+    sta__unlock(&sta__images_lock, &saved);
+    paddings_err = restore_paddings(true);
+    last_err = restore_last(&uses_paddings);
+    if (uses_paddings && paddings_err == 0)
+        paddings_err = restore_paddings(false);
+    warn(&sta->log, "some system calls could not be restored", err < 0 ? err : last_err);
+    warn(&sta->log, "paddings between functions are not restored", paddings_err);
+    forget_all(err == 0 && last_err == 0);
 }
 
 static int rewrite_all(struct sta *sta, bool is_exhaustive)
@@ -60,36 +118,12 @@ static int rewrite_all(struct sta *sta, bool is_exhaustive)
         sta__newcode_watch(true);
         err = sta__sync(sta);
     }
-    if (err < 0)
-        undo();
     sta__unlock(&sta__images_lock, &saved);
     if (err < 0)
-        sta__trap_block_again();
+        restore_all(sta);
     else
         sta__trap_unblock();
     return err;
-}
-
-static void restore_all(struct sta *sta)
-{
-    struct sta__lock_state saved;
-    int err;
-
-    sta__lock(&sta__images_lock, &saved);
-    sta__newcode_watch(false);
-    err = sta__sync(NULL);
-    sta__unlock(&sta__images_lock, &saved);
-    warn(&sta->log, "some system calls could not be restored", err);
-
-    err = sta__wait_until_moved_on();
-    sta__lock(&sta__images_lock, &saved);
-    if (err == 0)
-        err = sta__sync_paddings();
-    sta__images_drop(0, UINTPTR_MAX);
-    sta__trap_end();
-    sta__unlock(&sta__images_lock, &saved);
-    sta__trap_block_again();
-    warn(&sta->log, "paddings between functions are not restored", err);
 }
 
 /* Syscall User Dispatch on top. Rewritten code never traps: its calls are made in the gate. */
@@ -153,7 +187,7 @@ static void report_image(const struct sta__image *image, struct sta_transform_ma
     for (size_t i = 0; i < image->count; i++) {
         out->by_method[image->sites[i].site.method]++;
         out->by_reason[image->sites[i].site.reason]++;
-        out->rewritten += sta__sync_is_rewritten(&image->sites[i]);
+        out->rewritten += sta__sync_is_rewritten(image, &image->sites[i]);
     }
 }
 
@@ -185,7 +219,7 @@ static int site(unsigned mapping_index, unsigned index, struct sta_transform_sit
         out->sys_nr = found->nr == STA__NR_UNKNOWN ? STA_ALL_SYSCALLS : found->nr;
         out->method = found->method;
         out->reason = found->reason;
-        out->rewritten = sta__sync_is_rewritten(&image->sites[index]);
+        out->rewritten = sta__sync_is_rewritten(image, &image->sites[index]);
         err = 0;
     }
     sta__unlock(&sta__images_lock, &saved);

@@ -77,11 +77,11 @@ static bool is_equal(const void *a, const void *b, size_t size)
     return true;
 }
 
-bool sta__sync_is_rewritten(const struct sta__image_site *site)
+bool sta__sync_is_rewritten(const struct sta__image *image, const struct sta__image_site *site)
 {
     uint8_t bytes[STA__NEAR_JUMP_SIZE];
 
-    return is_rewritable(site) &&
+    return !image->is_hidden && is_rewritable(site) &&
            is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
 }
 
@@ -249,11 +249,29 @@ static void collect_sites(struct batch *batch, struct sta *sta, const struct sta
     add_site(batch, site, is_wanted(sta, site->site.nr) && is_ready(site));
 }
 
+/* All but the calls that take code away: as long as those are noticed, it is known what is there.
+ */
+static void collect_most_sites(struct batch *batch, struct sta *sta,
+                               const struct sta__image_site *site)
+{
+    if (!sta__newcode_concerns(site->site.nr))
+        collect_sites(batch, sta, site);
+}
+
+/* Whether the site leads there. */
+static bool is_in_use(const struct sta__image_site *site)
+{
+    uint8_t bytes[STA__NEAR_JUMP_SIZE];
+
+    return site->site.method == STA_SITE_SHORT &&
+           is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+}
+
 static void collect_restored_paddings(struct batch *batch, struct sta *sta,
                                       const struct sta__image_site *site)
 {
     (void)sta;
-    if (site->site.method == STA_SITE_SHORT)
+    if (site->site.method == STA_SITE_SHORT && !is_in_use(site))
         add_others(batch, site, true);
 }
 
@@ -261,11 +279,16 @@ static void collect_restored_paddings(struct batch *batch, struct sta *sta,
 static int for_image(const struct sta__image *image, struct sta *sta, collect_fn collect)
 {
     size_t size = OTHERS_MAX * image->count * sizeof(struct sta__change);
-    struct batch batch = {size ? sta__pages_alloc(size) : NULL, 0};
+    struct batch batch = {.count = 0};
     int err;
 
+    if (size == 0)
+        return 0;
+    if (image->is_hidden)
+        return -EACCES;
+    batch.changes = sta__pages_alloc(size);
     if (!batch.changes)
-        return size ? -ENOMEM : 0;
+        return -ENOMEM;
     for (size_t i = 0; i < image->count; i++) {
         if (is_rewritable(&image->sites[i]))
             collect(&batch, sta, &image->sites[i]);
@@ -306,12 +329,22 @@ static void update_interest(struct sta *sta)
 
 int sta__sync(struct sta *sta)
 {
-    int err;
+    int err, paddings_err;
 
     update_interest(sta);
-    /* Paddings first: a site leads there as soon as it is rewritten. */
-    err = sta ? for_all(sta, collect_paddings) : 0;
-    return err < 0 ? err : for_all(sta, collect_sites);
+    /* Paddings first: a site leads there as soon as it is rewritten. It is not if they are not. */
+    paddings_err = sta ? for_all(sta, collect_paddings) : 0;
+    err = for_all(sta, collect_sites);
+    return err < 0 ? err : paddings_err;
+}
+
+static int restore(const struct sta__image *image)
+{
+    int err = for_image(image, NULL, collect_sites);
+
+    if (err < 0 || !sta__text_is_unshared())
+        return err;
+    return for_image(image, NULL, collect_restored_paddings);
 }
 
 int sta__sync_restore(uintptr_t start, uintptr_t end, bool guests_only)
@@ -323,14 +356,31 @@ int sta__sync_restore(uintptr_t start, uintptr_t end, bool guests_only)
 
         if (image->text.start < end && image->text.end > start &&
             (image->text.is_guest || !guests_only))
-            err = for_image(image, NULL, collect_sites);
+            err = restore(image);
         if (err < 0 && !first_err)
             first_err = err;
     }
     return first_err;
 }
 
+int sta__sync_most(void)
+{
+    update_interest(NULL);
+    return for_all(NULL, collect_most_sites);
+}
+
 int sta__sync_paddings(void)
 {
     return for_all(NULL, collect_restored_paddings);
+}
+
+bool sta__sync_uses_paddings(void)
+{
+    for (const struct sta__image *image = sta__images; image; image = image->next) {
+        for (size_t i = 0; !image->is_hidden && i < image->count; i++) {
+            if (is_in_use(&image->sites[i]))
+                return true;
+        }
+    }
+    return false;
 }

@@ -26,7 +26,7 @@ bool sta__text_is_alone(void)
  * is shared with (CLONE_VM without CLONE_THREAD). Whether a child is one of these cannot be told;
  * nor can it in a process that has not asked for its id since it was forked, or in a vfork child.
  */
-static bool is_executed_here_only(void)
+bool sta__text_is_unshared(void)
 {
     const struct sta__reader_pool *pool = atomic_load_explicit(&sta__readers, memory_order_acquire);
 
@@ -86,13 +86,18 @@ static bool is_as_expected(const uint8_t *bytes, const struct sta__change *chang
     return true;
 }
 
-static int change_in_place(const struct sta__change *changes, size_t count)
+static int change_in_place(const struct sta__text *text, const struct sta__change *changes,
+                           size_t count)
 {
     int memory = open_memory();
     int err = 0;
 
     for (size_t i = 0; i < count && err == 0; i++) {
-        if (is_as_expected((const uint8_t *)changes[i].at, &changes[i]))
+        if (!is_as_expected((const uint8_t *)changes[i].at, &changes[i]))
+            continue;
+        if (text->is_writable)
+            sta__memory_copy((void *)changes[i].at, changes[i].to, changes[i].size);
+        else
             err = write_bytes(memory, changes[i].at, changes[i].to, changes[i].size);
     }
     close_memory(memory);
@@ -246,9 +251,9 @@ int sta__text_change(const struct sta__text *text, const struct sta__change *cha
 {
     int err;
 
-    if (!is_executed_here_only())
-        return change_by_exchange(text, changes, count);
-    err = change_in_place(changes, count);
+    if (!sta__text_is_unshared())
+        return text->is_writable ? -EBUSY : change_by_exchange(text, changes, count);
+    err = change_in_place(text, changes, count);
     serialise();
     return err;
 }

@@ -39,14 +39,19 @@ struct sta__text {
     uint64_t inode, offset;
     const char *path; /* by which the file can be opened; "" or another file's: it cannot */
     bool is_special;  /* the kernel's own (the vDSO), which cannot be split */
+    bool is_writable; /* by who mapped it, and perhaps at any moment: there is no exchange then */
     bool is_guest;    /* of no ELF file, and perhaps about to be changed by who made it */
 };
 
 /* Whether the calling thread is the only one of its process. */
 bool sta__text_is_alone(void);
 
-/* Makes the changes, which are sorted by address and do not overlap. 0, or the first -errno; then
- * the changes of some pages may have been made, those of others not. */
+/* Whether nobody else can be executing this memory, be it a thread or another process. */
+bool sta__text_is_unshared(void);
+
+/* Makes the changes, which are sorted by address and do not overlap. 0, or the first -errno
+ * (-EBUSY, it is writable, and somebody else may execute it); then the changes of some pages may
+ * have been made, those of others not. */
 int sta__text_change(const struct sta__text *text, const struct sta__change *changes, size_t count);
 
 /* Writes to memory of our own that is mapped for reading and executing, and not run yet. 0 or
