@@ -490,6 +490,43 @@ TWICE(code_that_can_be_written_stays_so)
     check_restored(&library, "0123");
 }
 
+/* The stack */
+
+#define STACK_PAINTED 65536
+#define STACK_ALLOWED 8192
+
+/* How many bytes below this frame are used by an mmap of code. */
+static __attribute__((noinline)) size_t stack_used_by_mmap(const struct library *library)
+{
+    volatile unsigned char *low =
+        (volatile unsigned char *)__builtin_frame_address(0) - STACK_PAINTED - 512;
+    size_t untouched = 0;
+
+    for (size_t i = 0; i < STACK_PAINTED; i++)
+        low[i] = 0xa5;
+    map_pages(library, library->code, 0, PAGES);
+    while (untouched < STACK_PAINTED && low[untouched] == 0xa5)
+        untouched++;
+    return STACK_PAINTED - untouched;
+}
+
+/* It happens on the application's, which may be a small one. */
+VICTIM(mapping_code_takes_little_stack)
+{
+    struct seen *seen;
+    struct sta *sta = installed_counting(SYS_getppid, &seen);
+    struct library library = find_library();
+    size_t used;
+
+    library.code = reserve();
+    used = stack_used_by_mmap(&library);
+    check_pages(&library, seen, "0123", 2);
+    if (!UNDER_ASAN && used > STACK_ALLOWED)
+        victim_failed("%zu bytes of stack, more than %d", used, STACK_ALLOWED);
+    CHECK(used > 512);
+    remove_transformer(sta);
+}
+
 /* With installing and removing */
 
 static void *load_until_stopped(void *path)
@@ -544,6 +581,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(code_that_cannot_be_read_is_left_alone_until_it_can),
         cmocka_unit_test(code_that_cannot_be_read_at_the_end_works_all_the_same),
         cmocka_unit_test(code_that_can_be_written_stays_so),
+        cmocka_unit_test(mapping_code_takes_little_stack),
         cmocka_unit_test(libraries_come_and_go_while_it_is_removed),
     };
 

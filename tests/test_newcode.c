@@ -368,6 +368,76 @@ VICTIM(code_that_is_overwritten_does_what_it_says)
     CHECK_EQ(run_code(code), getpid());
 }
 
+/* Only code that nobody can write to as it is: after the first trap. Who made it finds what he
+ * wrote. */
+VICTIM(code_that_cannot_be_written_is_rewritten_after_it_trapped)
+{
+    struct sta *sta = new_registry();
+    struct seen *getppids = count_calls(sta, SYS_getppid);
+    unsigned char *code = map_pages(1, RW), written[4096];
+    bool rewrites;
+
+    install_exhaustive(sta);
+    rewrites = !is_by_sud(sta);
+    for (int i = 1; i <= 10; i++) {
+        write_code(code + 64 * i, SYS_getppid);
+        memcpy(written, code, sizeof(written));
+        CHECK_EQ(mprotect(code, 4096, RX), 0);
+        CHECK_EQ(memcmp(code, written, sizeof(written)), 0);
+        for (int j = 0; j < 5; j++)
+            CHECK_EQ(run_code(code + 64 * i), STA__RAW0(SYS_getppid));
+        CHECK_EQ(getppids->enters, 5 * i);
+        CHECK_EQ(code[64 * i] == 0xe9, rewrites);
+        CHECK_EQ(mprotect(code, 4096, i % 2 ? RW : RWX), 0);
+        CHECK_EQ(memcmp(code, written, sizeof(written)), 0);
+    }
+    CHECK_EQ(mprotect(code, 4096, RX), 0);
+    CHECK_EQ(run_code(code + 64), STA__RAW0(SYS_getppid));
+    remove_transformer(sta);
+    CHECK_EQ(memcmp(code, written, sizeof(written)), 0);
+}
+
+VICTIM(code_that_can_be_written_is_never_rewritten)
+{
+    struct sta *sta = new_registry();
+    struct seen *getppids = count_calls(sta, SYS_getppid);
+    unsigned char *code = map_pages(1, RWX), written[4096];
+
+    write_code(code, SYS_getppid);
+    memcpy(written, code, sizeof(written));
+    install_exhaustive(sta);
+    for (int i = 1; i <= 20; i++) {
+        CHECK_EQ(run_code(code), STA__RAW0(SYS_getppid));
+        CHECK_EQ(getppids->enters, i);
+        CHECK_EQ(memcmp(code, written, sizeof(written)), 0);
+    }
+    remove_transformer(sta);
+}
+
+/* As a JIT does that frees a page and gets it again. */
+VICTIM(code_in_memory_that_is_used_again_does_what_it_says)
+{
+    struct sta *sta = new_registry();
+    struct seen *getppids = count_calls(sta, SYS_getppid), *getuids = count_calls(sta, SYS_getuid);
+    unsigned char *code = map_pages(1, RW);
+
+    install_exhaustive(sta);
+    for (int i = 0; i < 20; i++) {
+        const int sys_nr = i % 2 ? SYS_getuid : SYS_getppid;
+
+        write_code(code, sys_nr);
+        CHECK_EQ(mprotect(code, 4096, RX), 0);
+        for (int j = 0; j < 10; j++)
+            CHECK_EQ(run_code(code), STA__RAW0(sys_nr));
+        CHECK_EQ(getppids->enters, 10 * (i / 2 + 1));
+        CHECK_EQ(getuids->enters, 10 * ((i + 1) / 2));
+        if (i % 3 == 0)
+            CHECK_EQ(munmap(code, 4096), 0);
+        CHECK_EQ(mmap(code, 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), code);
+    }
+    remove_transformer(sta);
+}
+
 VICTIM(code_that_is_unmapped_and_replaced_by_data)
 {
     struct sta *sta = new_registry();
@@ -440,6 +510,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(code_on_a_writable_page_is_seen_by_exhaustive_interception),
         cmocka_unit_test(code_that_is_made_executable_is_seen_by_exhaustive_interception),
         cmocka_unit_test(code_that_is_overwritten_does_what_it_says),
+        cmocka_unit_test(code_that_cannot_be_written_is_rewritten_after_it_trapped),
+        cmocka_unit_test(code_that_can_be_written_is_never_rewritten),
+        cmocka_unit_test(code_in_memory_that_is_used_again_does_what_it_says),
         cmocka_unit_test(code_that_is_unmapped_and_replaced_by_data),
         cmocka_unit_test(code_that_is_written_at_another_address),
         cmocka_unit_test(code_in_no_file_works_all_the_same),

@@ -142,6 +142,40 @@ VICTIM(its_bytes_are_restored)
     }
 }
 
+static _Atomic bool stop;
+
+static void *wait_until_stopped(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&stop))
+        sleep_ms(1);
+    return NULL;
+}
+
+/* Beside another thread its pages change places with a copy, which is no mapping of the kernel's
+ * any more. */
+VICTIM(it_is_seen_again_after_it_was_restored_beside_a_thread)
+{
+    vdso_clock_fn gettime = vdso_clock("__vdso_clock_gettime");
+    struct sta *sta = new_registry();
+    struct seen *times = count_calls(sta, SYS_clock_gettime);
+    struct timespec time;
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, wait_until_stopped, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        long before;
+
+        install(sta);
+        before = times->enters;
+        CHECK_EQ(gettime(BAD_CLOCK, &time), -EINVAL);
+        CHECK_EQ(times->enters, before + 1);
+        remove_transformer(sta);
+    }
+    atomic_store(&stop, true);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +183,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(its_fallback_calls_can_be_overridden),
         cmocka_unit_test(its_own_answers_stay_its_own),
         cmocka_unit_test(its_bytes_are_restored),
+        cmocka_unit_test(it_is_seen_again_after_it_was_restored_beside_a_thread),
     };
 
     return run_interception_tests(argc, argv, tests);

@@ -32,14 +32,20 @@ static void copy_path(char *to, const char *path)
     to[length] = '\0';
 }
 
-static bool is_vdso(const char *path)
+static const char vdso_name[] = "[vdso]";
+
+/* Where it was last seen: a copy that has taken its place has no name (see text.h). */
+static uintptr_t vdso_start;
+
+static bool is_vdso(const struct sta__map *map)
 {
-    static const char name[] = "[vdso]";
     size_t i = 0;
 
-    while (i < sizeof(name) - 1 && path[i] == name[i])
+    while (i < sizeof(vdso_name) - 1 && map->path[i] == vdso_name[i])
         i++;
-    return i == sizeof(name) - 1 && path[i] == '\0';
+    if (i == sizeof(vdso_name) - 1 && map->path[i] == '\0')
+        vdso_start = map->start;
+    return map->start == vdso_start && map->inode == 0;
 }
 
 static struct sta__image *image_new(const struct sta__map *map)
@@ -53,7 +59,7 @@ static struct sta__image *image_new(const struct sta__map *map)
     image->text.inode = map->inode;
     image->text.offset = map->offset;
     image->text.path = image->path;
-    image->text.is_special = is_vdso(map->path);
+    image->text.is_special = is_vdso(map);
     copy_path(image->path, map->path);
     return image;
 }
@@ -263,7 +269,7 @@ static void begin_group(struct group *group, const struct sta__map *map)
     group->code_count = 0;
     group->object.header = map->start;
     group->object.readable_count = 0;
-    copy_path(group->path, map->path);
+    copy_path(group->path, is_vdso(map) ? vdso_name : map->path);
 }
 
 static void add_code(struct group *group, const struct sta__map *map)
@@ -283,7 +289,7 @@ static bool collect(const struct sta__map *map, void *data)
     bool goes_on =
         group->is_open && map->inode == group->inode && map->device == group->device && !begins;
 
-    if (map->inode == 0 && !is_vdso(map->path))
+    if (map->inode == 0 && !is_vdso(map))
         return true;
     if (!goes_on)
         end_group(group);

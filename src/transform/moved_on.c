@@ -62,7 +62,8 @@ static bool is_asleep(int tid)
     return read_task_file(tid, "syscall", text, sizeof(text)) > 0 && isdigit((unsigned char)*text);
 }
 
-/* How many nanoseconds it has run up to now; UINT64_MAX: it is no more. Not its schedstat file,
+/* How many nanoseconds it has run up to now; UINT64_MAX: it is no more (or that cannot be found out
+ * of any thread). Not its schedstat file,
  * which is brought up to date at a tick or when the thread is preempted: then it may say that the
  * thread has run for some time since it was read last, though it has not. */
 static uint64_t time_run(int tid)
@@ -131,6 +132,8 @@ int sta__wait_until_moved_on(void)
 
     if (sta__text_is_alone())
         return 0;
+    if (time_run((int)STA__RAW0(SYS_gettid)) == UINT64_MAX)
+        return -ENOTSUP;
     threads = sta__pages_alloc(THREAD_MAX * sizeof(*threads));
     if (!threads)
         return -ENOMEM;

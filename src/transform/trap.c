@@ -16,7 +16,7 @@
 #define SLOT_LEFT  ((uintptr_t)1) /* free again, but others may lie behind it */
 
 static _Atomic uintptr_t slots[SLOT_COUNT];
-static unsigned used; /* slots that are not free; those that were left count */
+static unsigned used; /* slots with an address */
 static bool is_reserved;
 static bool is_unblocked; /* SIGILL, in the mask of the thread that reserved it */
 
@@ -25,23 +25,26 @@ static unsigned first_slot(uintptr_t address)
     return (unsigned)(address * UINT64_C(0x9e3779b97f4a7c15) >> 32) % SLOT_COUNT;
 }
 
-/* Where the address is, else where the probing ended: at a free slot. Acquire: pairs with claim. */
+/* Where the address is; NULL: nowhere. In the worst case all slots were left some time. Acquire:
+ * pairs with claim. */
 static _Atomic uintptr_t *slot_of(uintptr_t address)
 {
     unsigned at = first_slot(address);
 
-    for (;; at = (at + 1) % SLOT_COUNT) {
+    for (unsigned i = 0; i < SLOT_COUNT; i++, at = (at + 1) % SLOT_COUNT) {
         uintptr_t found = atomic_load_explicit(&slots[at], memory_order_acquire);
 
-        if (found == address || found == SLOT_FREE)
+        if (found == address)
             return &slots[at];
+        if (found == SLOT_FREE)
+            break;
     }
+    return NULL;
 }
 
 static bool is_trap(uintptr_t address)
 {
-    return address > SLOT_LEFT &&
-           atomic_load_explicit(slot_of(address), memory_order_acquire) == address;
+    return address > SLOT_LEFT && slot_of(address);
 }
 
 static void on_sigill(int signal, siginfo_t *info, void *context)
@@ -94,20 +97,38 @@ static bool reserve(void)
     return true;
 }
 
+/* Where a new address can go: what was left on its way is used again. That changes nothing for who
+ * looks for another one meanwhile. */
+static _Atomic uintptr_t *place_for(uintptr_t address)
+{
+    unsigned at = first_slot(address);
+
+    /* Relaxed: only the holder of the lock changes them. */
+    while (atomic_load_explicit(&slots[at], memory_order_relaxed) > SLOT_LEFT)
+        at = (at + 1) % SLOT_COUNT;
+    return &slots[at];
+}
+
 bool sta__trap_claim(uintptr_t address)
 {
     if (used > SLOT_COUNT / 2 || (!is_reserved && !reserve()))
         return false;
+    if (is_trap(address))
+        return true;
     used++;
     /* Release: the handler is there. */
-    atomic_store_explicit(slot_of(address), address, memory_order_release);
+    atomic_store_explicit(place_for(address), address, memory_order_release);
     return true;
 }
 
 void sta__trap_release(uintptr_t address)
 {
-    if (is_trap(address))
-        atomic_store_explicit(slot_of(address), SLOT_LEFT, memory_order_release);
+    _Atomic uintptr_t *slot = slot_of(address);
+
+    if (!slot)
+        return;
+    used--;
+    atomic_store_explicit(slot, SLOT_LEFT, memory_order_release);
 }
 
 /* Other threads go on without SIGILL in their masks, even if they believe they block it: harmless,
