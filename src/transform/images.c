@@ -145,14 +145,21 @@ static int make_stubs(const struct making *making)
     struct sta__image *image = making->image;
     size_t count = image->count;
     size_t size = count * (sizeof(struct sta__site) + sizeof(struct sta__stub));
-    struct sta__site *sites = count ? sta__pages_alloc(size) : NULL;
-    struct sta__stub *stubs = (struct sta__stub *)(sites + count);
-    const struct sta__stubs_order order = {image->text.start, image->text.end, sites, count,
-                                           making->analysed};
+    struct sta__stubs_order order = {.start = image->text.start,
+                                     .end = image->text.end,
+                                     .count = count,
+                                     .analysed = making->analysed};
+    struct sta__site *sites;
+    struct sta__stub *stubs;
     int err;
 
+    if (count == 0)
+        return 0;
+    sites = sta__pages_alloc(size);
     if (!sites)
-        return count ? -ENOMEM : 0;
+        return -ENOMEM;
+    order.sites = sites;
+    stubs = (struct sta__stub *)(sites + count);
     for (size_t i = 0; i < count; i++)
         sta__memory_copy(&sites[i], &image->sites[i].site, sizeof(*sites));
     err = sta__stubs_make(&order, stubs);
