@@ -198,6 +198,8 @@ static void check_listing(const struct listing *before)
 {
     struct listing now = list();
 
+    if (UNDER_TSAN) /* its runtime maps memory as it goes */
+        return;
     must_equal(now.count, before->count);
     must(now.sum == before->sum);
 }
