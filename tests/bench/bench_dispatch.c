@@ -465,7 +465,7 @@ static struct row rows[] = {
     {.name = "one id by name", .run = run_by_name},
     {.name = "one event by id", .run = run_by_id},
     {.name = "all ids", .run = run_list},
-    {.name = "Real interception (Syscall User Dispatch), per getppid"},
+    {.name = "Real interception, per getppid"},
     {.name = "native", .run = run_native, .id = NATIVE},
     {.name = "nothing attached", .run = run_intercepted, .ratio_to = NATIVE},
     {.name = "1 enter + 1 exit", .run = run_intercepted, .enters = 1, .exits = 1, .ratio_to = NATIVE},
