@@ -78,7 +78,7 @@ static void before_exec(const char *path, enum sta__exec_kind kind)
 }
 
 static struct sta__exec_follow follow = {
-    .library = library,
+    .preload = library,
     .settings = settings,
     .before = before_exec,
 };

@@ -22,6 +22,22 @@ void sta__memory_copy(void *to, const void *from, size_t size)
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
+bool sta__memory_is_equal(const void *a, const void *b, size_t size)
+{
+    typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+    const unsigned char *x = a, *y = b;
+
+    for (; size >= sizeof(word); x += sizeof(word), y += sizeof(word), size -= sizeof(word)) {
+        if (*(const word *)x != *(const word *)y)
+            return false;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (x[i] != y[i])
+            return false;
+    }
+    return true;
+}
+
 int sta__memory_read_checked(void *to, const void *from, size_t size)
 {
     return copy_checked(SYS_process_vm_readv, to, from, size);

@@ -19,7 +19,9 @@ int sta__memory_read_checked(void *to, const void *from, size_t size);
 bool sta__memory_read(void *to, const void *from, size_t size);
 bool sta__memory_write(void *to, const void *from, size_t size);
 
-/* Copies memory that is known to be there. Not memcpy, which is libc's. */
+/* Copies, or compares, memory that is known to be there. Not memcpy and memcmp, which are libc's.
+ */
 void sta__memory_copy(void *to, const void *from, size_t size);
+bool sta__memory_is_equal(const void *a, const void *b, size_t size);
 
 #endif

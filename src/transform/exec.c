@@ -118,7 +118,7 @@ static struct work *map_work(size_t variable_count, const struct sta__exec_follo
 {
     size_t size = sizeof(struct work) +
                   (variable_count + follow->setting_count + 2) * sizeof(const char *) +
-                  PRELOAD_LENGTH + length(follow->library) + 1 + STRING_MAX;
+                  PRELOAD_LENGTH + length(follow->preload) + 1 + STRING_MAX;
     int64_t at =
         STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct work *work = (struct work *)at;
@@ -214,7 +214,7 @@ static bool make_environment(struct work *work, const char *const *envp,
     if (count > 0 && !sta__memory_read(work->envp, envp, count * sizeof(*envp)))
         return false;
     if (!search(work, follow, &found) ||
-        !add_library(work, follow->library, found.preload, &count,
+        !add_library(work, follow->preload, found.preload, &count,
                      (char *)(work->envp + work->count + follow->setting_count + 2)))
         return false;
     for (unsigned s = 0; s < follow->setting_count; s++)

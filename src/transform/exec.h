@@ -27,7 +27,7 @@ enum sta__exec_kind {
 #define STA__EXEC_SETTING_MAX 32
 
 struct sta__exec_follow {
-    const char *library;         /* absolute path; comes first in LD_PRELOAD */
+    const char *preload;         /* absolute path; comes first in LD_PRELOAD */
     const char *const *settings; /* "NAME=value"; one that the program sets is left as it is */
     unsigned setting_count;      /* up to STA__EXEC_SETTING_MAX */
     /* Called when the call is about to be made, unless it is plain that it will fail. May be a

@@ -279,7 +279,7 @@ bool sta__newcode_is_blind(void)
 
 bool sta__newcode_call(struct sta__call *call)
 {
-    if (!watches() || atomic_load_explicit(&is_filtered, memory_order_relaxed))
+    if (!watches() || sta__newcode_is_blind())
         return false;
     switch (call->enter.id) {
     case SYS_prctl:

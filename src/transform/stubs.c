@@ -169,15 +169,10 @@ static size_t make_draft(const struct sta__stubs_order *order, uint8_t *draft, s
 /* Equal but for the list that they are in. */
 static bool is_same(const struct region *a, const struct region *b)
 {
-    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+    const size_t same = offsetof(struct region, entry);
 
-    if (a->size != b->size)
-        return false;
-    for (size_t i = offsetof(struct region, entry); i < a->size; i++) {
-        if (x[i] != y[i])
-            return false;
-    }
-    return true;
+    return a->size == b->size && sta__memory_is_equal((const uint8_t *)a + same,
+                                                      (const uint8_t *)b + same, a->size - same);
 }
 
 /* Finds stubs that were made for the same code before. */

@@ -68,21 +68,12 @@ static bool is_rewritable(const struct sta__image_site *site)
     return site->site.method != STA_SITE_LEFT;
 }
 
-static bool is_equal(const void *a, const void *b, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (((const uint8_t *)a)[i] != ((const uint8_t *)b)[i])
-            return false;
-    }
-    return true;
-}
-
 bool sta__sync_is_rewritten(const struct sta__image *image, const struct sta__image_site *site)
 {
     uint8_t bytes[STA__NEAR_JUMP_SIZE];
 
     return !image->is_hidden && is_rewritable(site) &&
-           is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+           sta__memory_is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
 }
 
 /* Calls that the library itself has to do something about, whatever is attached. */
@@ -117,7 +108,7 @@ static void add(struct batch *batch, uintptr_t at, size_t size, const void *from
 {
     struct sta__change *change = &batch->changes[batch->count];
 
-    if (is_equal((const void *)at, to, size))
+    if (sta__memory_is_equal((const void *)at, to, size))
         return;
     change->at = at;
     change->size = (uint8_t)size;
@@ -238,7 +229,7 @@ static bool is_ready(const struct sta__image_site *site)
     unsigned count = site->site.method == STA_SITE_SHORT ? others_of(site, others) : 0;
 
     for (unsigned i = 0; i < count; i++) {
-        if (!is_equal((const void *)others[i].at, others[i].to, others[i].size))
+        if (!sta__memory_is_equal((const void *)others[i].at, others[i].to, others[i].size))
             return false;
     }
     return true;
@@ -264,7 +255,7 @@ static bool is_in_use(const struct sta__image_site *site)
     uint8_t bytes[STA__NEAR_JUMP_SIZE];
 
     return site->site.method == STA_SITE_SHORT &&
-           is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+           sta__memory_is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
 }
 
 static void collect_restored_paddings(struct batch *batch, struct sta *sta,

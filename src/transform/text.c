@@ -79,11 +79,7 @@ int sta__text_fill(uintptr_t at, const void *bytes, size_t size)
 
 static bool is_as_expected(const uint8_t *bytes, const struct sta__change *change)
 {
-    for (unsigned i = 0; i < change->size; i++) {
-        if (bytes[i] != change->from[i])
-            return false;
-    }
-    return true;
+    return sta__memory_is_equal(bytes, change->from, change->size);
 }
 
 static int change_in_place(const struct sta__text *text, const struct sta__change *changes,
@@ -147,16 +143,6 @@ static int64_t map_like(const struct sta__text *text, uintptr_t start, size_t si
     return STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-/* `size` is that of whole pages. */
-static bool is_equal(const uint64_t *a, const uint64_t *b, size_t size)
-{
-    for (size_t i = 0; i < size / sizeof(*a); i++) {
-        if (a[i] != b[i])
-            return false;
-    }
-    return true;
-}
-
 /* Writes the pages from `start` on, as they are to be, to `copy`. */
 static int fill_copy(uintptr_t copy, uintptr_t start, size_t size,
                      const struct sta__change *changes, size_t count)
@@ -174,9 +160,8 @@ static int fill_copy(uintptr_t copy, uintptr_t start, size_t size,
             sta__memory_copy(at, changes[i].to, changes[i].size);
     }
     /* Pages that are as in the file again are the file's again, and take no memory of their own. */
-    err = is_equal((const uint64_t *)copy, (const uint64_t *)draft, size)
-              ? 0
-              : sta__text_fill(copy, draft, size);
+    err = sta__memory_is_equal((const void *)copy, draft, size) ? 0
+                                                                : sta__text_fill(copy, draft, size);
     sta__pages_free(draft, size);
     return err;
 }
