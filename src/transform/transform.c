@@ -160,24 +160,29 @@ int sta_transform_remove(struct sta *sta)
     return 0;
 }
 
-/* Begins a look at what is installed: the caller ends it with end_change(). 0, or -ENOENT. */
-static int begin_look(struct sta *sta)
+/* Begins a look at what is installed, of which `out` is to tell: a struct of `size` bytes that
+ * begins with its size. Clears it; the caller ends the look with end_change(). 0; -EINVAL;
+ * -ENOENT. */
+static int begin_look(struct sta *sta, size_t *out, size_t size)
 {
+    if (!sta || !out || *out != size)
+        return -EINVAL;
     begin_change();
-    if (installed_sta() == sta)
-        return 0;
-    end_change();
-    return -ENOENT;
+    if (installed_sta() != sta) {
+        end_change();
+        return -ENOENT;
+    }
+    memset(out, 0, size);
+    *out = size;
+    return 0;
 }
 
 int sta_transform_report(struct sta *sta, struct sta_transform_report *out)
 {
-    if (!sta || !out || out->size != sizeof(*out))
-        return -EINVAL;
-    if (begin_look(sta) < 0)
-        return -ENOENT;
-    memset(out, 0, sizeof(*out));
-    out->size = sizeof(*out);
+    int err = begin_look(sta, (size_t *)out, sizeof(*out));
+
+    if (err < 0)
+        return err;
     out->method = installed.method->id;
     installed.method->report(out);
     end_change();
@@ -186,16 +191,11 @@ int sta_transform_report(struct sta *sta, struct sta_transform_report *out)
 
 int sta_transform_mapping(struct sta *sta, unsigned index, struct sta_transform_mapping *out)
 {
-    int err = -ENOENT;
+    int err = begin_look(sta, (size_t *)out, sizeof(*out));
 
-    if (!sta || !out || out->size != sizeof(*out))
-        return -EINVAL;
-    if (begin_look(sta) < 0)
-        return -ENOENT;
-    memset(out, 0, sizeof(*out));
-    out->size = sizeof(*out);
-    if (installed.method->mapping)
-        err = installed.method->mapping(index, out);
+    if (err < 0)
+        return err;
+    err = installed.method->mapping ? installed.method->mapping(index, out) : -ENOENT;
     end_change();
     return err;
 }
@@ -203,16 +203,11 @@ int sta_transform_mapping(struct sta *sta, unsigned index, struct sta_transform_
 int sta_transform_site(struct sta *sta, unsigned mapping, unsigned index,
                        struct sta_transform_site *out)
 {
-    int err = -ENOENT;
+    int err = begin_look(sta, (size_t *)out, sizeof(*out));
 
-    if (!sta || !out || out->size != sizeof(*out))
-        return -EINVAL;
-    if (begin_look(sta) < 0)
-        return -ENOENT;
-    memset(out, 0, sizeof(*out));
-    out->size = sizeof(*out);
-    if (installed.method->site)
-        err = installed.method->site(mapping, index, out);
+    if (err < 0)
+        return err;
+    err = installed.method->site ? installed.method->site(mapping, index, out) : -ENOENT;
     end_change();
     return err;
 }
