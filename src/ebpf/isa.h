@@ -46,103 +46,111 @@
 
 #define STA__REG_COUNT 11 /* r0 to r10; r10, the frame, cannot be written */
 
-/* Which fields an instruction uses. Those that it does not have to be 0. */
-#define STA__FIELD_DST 1
-#define STA__FIELD_SRC 2
-#define STA__FIELD_OFF 4
-#define STA__FIELD_IMM 8
+/* Which fields an instruction uses; the others have to be 0. The table below names them so. */
+enum sta__fields {
+    STA__FIELDS_NONE = 0,
+    STA__FIELDS_D = 1, /* dst */
+    STA__FIELDS_S = 2, /* src */
+    STA__FIELDS_O = 4, /* off */
+    STA__FIELDS_I = 8, /* imm */
+    STA__FIELDS_DS = STA__FIELDS_D | STA__FIELDS_S,
+    STA__FIELDS_DI = STA__FIELDS_D | STA__FIELDS_I,
+    STA__FIELDS_SI = STA__FIELDS_S | STA__FIELDS_I,
+    STA__FIELDS_DSO = STA__FIELDS_DS | STA__FIELDS_O,
+    STA__FIELDS_DIO = STA__FIELDS_DI | STA__FIELDS_O,
+    STA__FIELDS_DSI = STA__FIELDS_DS | STA__FIELDS_I,
+    STA__FIELDS_DSIO = STA__FIELDS_DSI | STA__FIELDS_O,
+};
 
 /*
- * Every opcode that there is, with the fields that it uses. D, S: registers; o: off; i: imm.
- * A name ends in 64 or 32, the width of what it works on, and in K or X.
- *
- *      name          code                              fields   what it does
+ * Every opcode that there is: X(name, the byte, fields that it uses). A name ends in the width of
+ * what it works on, 64 or 32, and in K (the source is imm) or X (it is src).
  */
-#define STA__D STA__FIELD_DST
-#define STA__S STA__FIELD_SRC
-#define STA__O STA__FIELD_OFF
-#define STA__I STA__FIELD_IMM
-#define STA__OPCODES_ALU(X, W, C)                                                              \
-    X(ADD##W##K, C | BPF_ADD | BPF_K, STA__D | STA__I) /* dst += imm */                        \
-    X(ADD##W##X, C | BPF_ADD | BPF_X, STA__D | STA__S) /* dst += src */                        \
-    X(SUB##W##K, C | BPF_SUB | BPF_K, STA__D | STA__I) /* dst -= imm */                        \
-    X(SUB##W##X, C | BPF_SUB | BPF_X, STA__D | STA__S)                                         \
-    X(MUL##W##K, C | BPF_MUL | BPF_K, STA__D | STA__I) /* dst *= imm */                        \
-    X(MUL##W##X, C | BPF_MUL | BPF_X, STA__D | STA__S)                                         \
-    X(DIV##W##K, C | BPF_DIV | BPF_K, STA__D | STA__I | STA__O) /* off 1: signed; x / 0 = 0 */ \
-    X(DIV##W##X, C | BPF_DIV | BPF_X, STA__D | STA__S | STA__O)                                \
-    X(OR##W##K, C | BPF_OR | BPF_K, STA__D | STA__I) /* dst |= imm */                          \
-    X(OR##W##X, C | BPF_OR | BPF_X, STA__D | STA__S)                                           \
-    X(AND##W##K, C | BPF_AND | BPF_K, STA__D | STA__I) /* dst &= imm */                        \
-    X(AND##W##X, C | BPF_AND | BPF_X, STA__D | STA__S)                                         \
-    X(LSH##W##K, C | BPF_LSH | BPF_K, STA__D | STA__I) /* dst <<= imm */                       \
-    X(LSH##W##X, C | BPF_LSH | BPF_X, STA__D | STA__S) /* by src modulo the width */           \
-    X(RSH##W##K, C | BPF_RSH | BPF_K, STA__D | STA__I) /* dst >>= imm, unsigned */             \
-    X(RSH##W##X, C | BPF_RSH | BPF_X, STA__D | STA__S)                                         \
-    X(NEG##W, C | BPF_NEG | BPF_K, STA__D)                      /* dst = -dst */               \
-    X(MOD##W##K, C | BPF_MOD | BPF_K, STA__D | STA__I | STA__O) /* off 1: signed; x % 0 = x */ \
-    X(MOD##W##X, C | BPF_MOD | BPF_X, STA__D | STA__S | STA__O)                                \
-    X(XOR##W##K, C | BPF_XOR | BPF_K, STA__D | STA__I) /* dst ^= imm */                        \
-    X(XOR##W##X, C | BPF_XOR | BPF_X, STA__D | STA__S)                                         \
-    X(MOV##W##K, C | BPF_MOV | BPF_K, STA__D | STA__I)          /* dst = imm */                \
-    X(MOV##W##X, C | BPF_MOV | BPF_X, STA__D | STA__S | STA__O) /* off bits, sign-extended */  \
-    X(ARSH##W##K, C | BPF_ARSH | BPF_K, STA__D | STA__I)        /* dst >>= imm, signed */      \
-    X(ARSH##W##X, C | BPF_ARSH | BPF_X, STA__D | STA__S)
-#define STA__OPCODES_JMP(X, W, C)                                                   \
-    X(JEQ##W##K, C | BPF_JEQ | BPF_K, STA__D | STA__I | STA__O) /* if dst == imm */ \
-    X(JEQ##W##X, C | BPF_JEQ | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JGT##W##K, C | BPF_JGT | BPF_K, STA__D | STA__I | STA__O) /* >, unsigned */   \
-    X(JGT##W##X, C | BPF_JGT | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JGE##W##K, C | BPF_JGE | BPF_K, STA__D | STA__I | STA__O) /* >= */            \
-    X(JGE##W##X, C | BPF_JGE | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JSET##W##K, C | BPF_JSET | BPF_K, STA__D | STA__I | STA__O) /* dst & imm */   \
-    X(JSET##W##X, C | BPF_JSET | BPF_X, STA__D | STA__S | STA__O)                   \
-    X(JNE##W##K, C | BPF_JNE | BPF_K, STA__D | STA__I | STA__O) /* != */            \
-    X(JNE##W##X, C | BPF_JNE | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JSGT##W##K, C | BPF_JSGT | BPF_K, STA__D | STA__I | STA__O) /* >, signed */   \
-    X(JSGT##W##X, C | BPF_JSGT | BPF_X, STA__D | STA__S | STA__O)                   \
-    X(JSGE##W##K, C | BPF_JSGE | BPF_K, STA__D | STA__I | STA__O)                   \
-    X(JSGE##W##X, C | BPF_JSGE | BPF_X, STA__D | STA__S | STA__O)                   \
-    X(JLT##W##K, C | BPF_JLT | BPF_K, STA__D | STA__I | STA__O) /* <, unsigned */   \
-    X(JLT##W##X, C | BPF_JLT | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JLE##W##K, C | BPF_JLE | BPF_K, STA__D | STA__I | STA__O)                     \
-    X(JLE##W##X, C | BPF_JLE | BPF_X, STA__D | STA__S | STA__O)                     \
-    X(JSLT##W##K, C | BPF_JSLT | BPF_K, STA__D | STA__I | STA__O) /* <, signed */   \
-    X(JSLT##W##X, C | BPF_JSLT | BPF_X, STA__D | STA__S | STA__O)                   \
-    X(JSLE##W##K, C | BPF_JSLE | BPF_K, STA__D | STA__I | STA__O)                   \
-    X(JSLE##W##X, C | BPF_JSLE | BPF_X, STA__D | STA__S | STA__O)
-#define STA__OPCODES(X)                                                                          \
-    STA__OPCODES_ALU(X, 64, BPF_ALU64)                                                           \
-    STA__OPCODES_ALU(X, 32, BPF_ALU)                      /* the upper half of dst becomes 0 */  \
-    X(LE, BPF_ALU | BPF_END | BPF_TO_LE, STA__D | STA__I) /* imm 16, 32, 64: cut off */          \
-    X(BE, BPF_ALU | BPF_END | BPF_TO_BE, STA__D | STA__I) /* swapped and cut off */              \
-    X(BSWAP, BPF_ALU64 | BPF_END, STA__D | STA__I)        /* likewise */                         \
-    X(JA, BPF_JMP | BPF_JA, STA__O)                       /* goto off */                         \
-    X(JA32, BPF_JMP32 | BPF_JA, STA__I)                   /* gotol imm */                        \
-    X(CALL, BPF_JMP | BPF_CALL, STA__S | STA__I)          /* src: BPF_PSEUDO_CALL .. */          \
-    X(EXIT, BPF_JMP | BPF_EXIT, 0)                        /* return r0 */                        \
-    STA__OPCODES_JMP(X, 64, BPF_JMP)                                                             \
-    STA__OPCODES_JMP(X, 32, BPF_JMP32)                           /* compares the lower halves */ \
-    X(LDDW, BPF_LD | BPF_IMM | BPF_DW, STA__D | STA__S | STA__I) /* src: BPF_PSEUDO_MAP_FD .. */ \
-    X(LDXB, BPF_LDX | BPF_MEM | BPF_B, STA__D | STA__S | STA__O) /* dst = *(u8 *)(src + off) */  \
-    X(LDXH, BPF_LDX | BPF_MEM | BPF_H, STA__D | STA__S | STA__O)                                 \
-    X(LDXW, BPF_LDX | BPF_MEM | BPF_W, STA__D | STA__S | STA__O)                                 \
-    X(LDXDW, BPF_LDX | BPF_MEM | BPF_DW, STA__D | STA__S | STA__O)                               \
-    X(LDSXB, BPF_LDX | BPF_MEMSX | BPF_B, STA__D | STA__S | STA__O) /* *(s8 *)(src + off) */     \
-    X(LDSXH, BPF_LDX | BPF_MEMSX | BPF_H, STA__D | STA__S | STA__O)                              \
-    X(LDSXW, BPF_LDX | BPF_MEMSX | BPF_W, STA__D | STA__S | STA__O)                              \
-    X(STB, BPF_ST | BPF_MEM | BPF_B, STA__D | STA__I | STA__O) /* *(u8 *)(dst + off) = imm */    \
-    X(STH, BPF_ST | BPF_MEM | BPF_H, STA__D | STA__I | STA__O)                                   \
-    X(STW, BPF_ST | BPF_MEM | BPF_W, STA__D | STA__I | STA__O)                                   \
-    X(STDW, BPF_ST | BPF_MEM | BPF_DW, STA__D | STA__I | STA__O) /* imm is sign-extended */      \
-    X(STXB, BPF_STX | BPF_MEM | BPF_B, STA__D | STA__S | STA__O) /* *(u8 *)(dst + off) = src */  \
-    X(STXH, BPF_STX | BPF_MEM | BPF_H, STA__D | STA__S | STA__O)                                 \
-    X(STXW, BPF_STX | BPF_MEM | BPF_W, STA__D | STA__S | STA__O)                                 \
-    X(STXDW, BPF_STX | BPF_MEM | BPF_DW, STA__D | STA__S | STA__O)                               \
-    X(ATOMICB, BPF_STX | BPF_ATOMIC | BPF_B, 15) /* imm: BPF_LOAD_ACQ, BPF_STORE_REL only */     \
-    X(ATOMICH, BPF_STX | BPF_ATOMIC | BPF_H, 15)                                                 \
-    X(ATOMICW, BPF_STX | BPF_ATOMIC | BPF_W, 15) /* and BPF_ADD .. BPF_CMPXCHG, see below */     \
-    X(ATOMICDW, BPF_STX | BPF_ATOMIC | BPF_DW, 15)
+/* clang-format off */
+#define STA__OPCODES_ALU(X, W, C)                                                                  \
+    X(ADD##W##K, C | BPF_ADD | BPF_K, DI)              /* dst += imm */                            \
+    X(ADD##W##X, C | BPF_ADD | BPF_X, DS)                                                          \
+    X(SUB##W##K, C | BPF_SUB | BPF_K, DI)              /* dst -= imm */                            \
+    X(SUB##W##X, C | BPF_SUB | BPF_X, DS)                                                          \
+    X(MUL##W##K, C | BPF_MUL | BPF_K, DI)              /* dst *= imm */                            \
+    X(MUL##W##X, C | BPF_MUL | BPF_X, DS)                                                          \
+    X(DIV##W##K, C | BPF_DIV | BPF_K, DIO)             /* off 1: signed; x / 0 is 0 */             \
+    X(DIV##W##X, C | BPF_DIV | BPF_X, DSO)                                                         \
+    X(OR##W##K, C | BPF_OR | BPF_K, DI)                /* dst |= imm */                            \
+    X(OR##W##X, C | BPF_OR | BPF_X, DS)                                                            \
+    X(AND##W##K, C | BPF_AND | BPF_K, DI)              /* dst &= imm */                            \
+    X(AND##W##X, C | BPF_AND | BPF_X, DS)                                                          \
+    X(LSH##W##K, C | BPF_LSH | BPF_K, DI)              /* dst <<= imm; src is taken modulo W */    \
+    X(LSH##W##X, C | BPF_LSH | BPF_X, DS)                                                          \
+    X(RSH##W##K, C | BPF_RSH | BPF_K, DI)              /* dst >>= imm, unsigned */                 \
+    X(RSH##W##X, C | BPF_RSH | BPF_X, DS)                                                          \
+    X(NEG##W, C | BPF_NEG, D)                          /* dst = -dst */                            \
+    X(MOD##W##K, C | BPF_MOD | BPF_K, DIO)             /* off 1: signed; x % 0 is x */             \
+    X(MOD##W##X, C | BPF_MOD | BPF_X, DSO)                                                         \
+    X(XOR##W##K, C | BPF_XOR | BPF_K, DI)              /* dst ^= imm */                            \
+    X(XOR##W##X, C | BPF_XOR | BPF_X, DS)                                                          \
+    X(MOV##W##K, C | BPF_MOV | BPF_K, DI)              /* dst = imm */                             \
+    X(MOV##W##X, C | BPF_MOV | BPF_X, DSO)             /* src: its low `off` bits, signed */       \
+    X(ARSH##W##K, C | BPF_ARSH | BPF_K, DI)            /* dst >>= imm, signed */                   \
+    X(ARSH##W##X, C | BPF_ARSH | BPF_X, DS)
+
+#define STA__OPCODES_JMP(X, W, C)                                                                  \
+    X(JEQ##W##K, C | BPF_JEQ | BPF_K, DIO)             /* if dst == imm */                         \
+    X(JEQ##W##X, C | BPF_JEQ | BPF_X, DSO)                                                         \
+    X(JGT##W##K, C | BPF_JGT | BPF_K, DIO)             /* >, unsigned */                           \
+    X(JGT##W##X, C | BPF_JGT | BPF_X, DSO)                                                         \
+    X(JGE##W##K, C | BPF_JGE | BPF_K, DIO)             /* >= */                                    \
+    X(JGE##W##X, C | BPF_JGE | BPF_X, DSO)                                                         \
+    X(JSET##W##K, C | BPF_JSET | BPF_K, DIO)           /* if dst & imm */                          \
+    X(JSET##W##X, C | BPF_JSET | BPF_X, DSO)                                                       \
+    X(JNE##W##K, C | BPF_JNE | BPF_K, DIO)             /* != */                                    \
+    X(JNE##W##X, C | BPF_JNE | BPF_X, DSO)                                                         \
+    X(JSGT##W##K, C | BPF_JSGT | BPF_K, DIO)           /* >, signed */                             \
+    X(JSGT##W##X, C | BPF_JSGT | BPF_X, DSO)                                                       \
+    X(JSGE##W##K, C | BPF_JSGE | BPF_K, DIO)           /* >= */                                    \
+    X(JSGE##W##X, C | BPF_JSGE | BPF_X, DSO)                                                       \
+    X(JLT##W##K, C | BPF_JLT | BPF_K, DIO)             /* <, unsigned */                           \
+    X(JLT##W##X, C | BPF_JLT | BPF_X, DSO)                                                         \
+    X(JLE##W##K, C | BPF_JLE | BPF_K, DIO)             /* <= */                                    \
+    X(JLE##W##X, C | BPF_JLE | BPF_X, DSO)                                                         \
+    X(JSLT##W##K, C | BPF_JSLT | BPF_K, DIO)           /* <, signed */                             \
+    X(JSLT##W##X, C | BPF_JSLT | BPF_X, DSO)                                                       \
+    X(JSLE##W##K, C | BPF_JSLE | BPF_K, DIO)           /* <= */                                    \
+    X(JSLE##W##X, C | BPF_JSLE | BPF_X, DSO)
+
+#define STA__OPCODES(X)                                                                            \
+    STA__OPCODES_ALU(X, 64, BPF_ALU64)                                                             \
+    STA__OPCODES_ALU(X, 32, BPF_ALU)                   /* the upper half of dst becomes 0 */       \
+    X(LE, BPF_ALU | BPF_END | BPF_TO_LE, DI)           /* cut off to imm bits: 16, 32, 64 */       \
+    X(BE, BPF_ALU | BPF_END | BPF_TO_BE, DI)           /* the same, its bytes reversed */          \
+    X(BSWAP, BPF_ALU64 | BPF_END, DI)                  /* as BE on this machine */                 \
+    X(JA, BPF_JMP | BPF_JA, O)                         /* goto off */                              \
+    X(JA32, BPF_JMP32 | BPF_JA, I)                     /* gotol imm */                             \
+    X(CALL, BPF_JMP | BPF_CALL, SI)                    /* src: 0, a helper; BPF_PSEUDO_CALL */     \
+    X(EXIT, BPF_JMP | BPF_EXIT, NONE)                  /* return r0 */                             \
+    STA__OPCODES_JMP(X, 64, BPF_JMP)                                                               \
+    STA__OPCODES_JMP(X, 32, BPF_JMP32)                 /* compares the lower halves */             \
+    X(LDDW, BPF_LD | BPF_IMM | BPF_DW, DSI)            /* src: 0, BPF_PSEUDO_MAP_FD, .. */         \
+    X(LDXB, BPF_LDX | BPF_MEM | BPF_B, DSO)            /* dst = *(u8 *)(src + off) */              \
+    X(LDXH, BPF_LDX | BPF_MEM | BPF_H, DSO)                                                        \
+    X(LDXW, BPF_LDX | BPF_MEM | BPF_W, DSO)                                                        \
+    X(LDXDW, BPF_LDX | BPF_MEM | BPF_DW, DSO)                                                      \
+    X(LDSXB, BPF_LDX | BPF_MEMSX | BPF_B, DSO)         /* dst = *(s8 *)(src + off) */              \
+    X(LDSXH, BPF_LDX | BPF_MEMSX | BPF_H, DSO)                                                     \
+    X(LDSXW, BPF_LDX | BPF_MEMSX | BPF_W, DSO)                                                     \
+    X(STB, BPF_ST | BPF_MEM | BPF_B, DIO)              /* *(u8 *)(dst + off) = imm */              \
+    X(STH, BPF_ST | BPF_MEM | BPF_H, DIO)                                                          \
+    X(STW, BPF_ST | BPF_MEM | BPF_W, DIO)                                                          \
+    X(STDW, BPF_ST | BPF_MEM | BPF_DW, DIO)            /* imm is sign-extended */                  \
+    X(STXB, BPF_STX | BPF_MEM | BPF_B, DSO)            /* *(u8 *)(dst + off) = src */              \
+    X(STXH, BPF_STX | BPF_MEM | BPF_H, DSO)                                                        \
+    X(STXW, BPF_STX | BPF_MEM | BPF_W, DSO)                                                        \
+    X(STXDW, BPF_STX | BPF_MEM | BPF_DW, DSO)                                                      \
+    X(ATOMICB, BPF_STX | BPF_ATOMIC | BPF_B, DSIO)     /* imm: BPF_LOAD_ACQ, BPF_STORE_REL */      \
+    X(ATOMICH, BPF_STX | BPF_ATOMIC | BPF_H, DSIO)                                                 \
+    X(ATOMICW, BPF_STX | BPF_ATOMIC | BPF_W, DSIO)     /* those, and BPF_ADD .. BPF_CMPXCHG */     \
+    X(ATOMICDW, BPF_STX | BPF_ATOMIC | BPF_DW, DSIO)
+/* clang-format on */
 
 /*
  * imm of BPF_ATOMIC, at dst + off, which has to be aligned:
