@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct sta_map;
+struct sta__tail_target;
 
 /* Called by helpers, on the dispatch path: as async-signal-safe as the dispatcher. The kernel's
  * errors. */
@@ -17,6 +18,10 @@ struct sta__map_ops {
     void *(*lookup)(struct sta_map *map, const void *key); /* the value's address; NULL: none */
     long (*update)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
     long (*remove)(struct sta_map *map, const void *key);
+    /* BPF_MAP_TYPE_PROG_ARRAY, which has to have it: the element's program, see ebpf/tail.h. NULL:
+     * there is none. `index` is less than max_entries. What is returned stays until the run ends.
+     */
+    const struct sta__tail_target *(*tail_target)(struct sta_map *map, uint32_t index);
 };
 
 struct sta_map {
