@@ -31,11 +31,14 @@
 #define STA__MARK_ALWAYS   8  /* this conditional jump is always taken (verifier) */
 #define STA__MARK_NEVER    16 /* never taken */
 #define STA__MARK_CALLBACK 32 /* BPF_PSEUDO_FUNC: a subprogram's address is loaded */
+#define STA__MARK_SUBPROG  64 /* a subprogram begins */
 
 struct sta__subprog {
-    uint32_t start, end;  /* instructions; the first subprogram is the program */
-    uint32_t stack_depth; /* bytes below r10 that it uses, a multiple of 8 */
-    bool is_callback;     /* called by a helper: arguments in r1 to r5, result in r0 */
+    uint32_t start, end; /* instructions; the first subprogram is the program */
+    /* Bytes below r10 that it uses, a multiple of 8: all of STA__STACK_SIZE, until the verifier
+     * knows better. */
+    uint32_t stack_depth;
+    bool is_callback; /* called by a helper: arguments in r1 to r5, result in r0 */
 };
 
 /* What a wide immediate stands for, beside plain numbers. */
@@ -65,8 +68,11 @@ struct sta__map_finder {
 /*
  * Copies and checks instructions. Refuses, with the index of the instruction and the reason: what
  * is no instruction, fields that have to be zero and are not, jumps out of the program or into a
- * wide immediate, subprograms that overlap or do not end, unknown maps. Whether code is reachable
- * is the verifier's business.
+ * wide immediate, subprograms that overlap or do not end, unknown maps.
+ *
+ * Whether code is reachable is the verifier's business; so are the numbers of helpers, since what
+ * is never reached may call one that does not exist (libbpf puts such calls in the place of what
+ * CO-RE could not relocate).
  *
  * Returns 0, -EINVAL, -E2BIG, -ENOMEM, or the error of the map finder. On error *out is untouched.
  */
@@ -75,7 +81,8 @@ int sta__code_decode(struct sta__code *out, const struct bpf_insn *insns, size_t
 
 void sta__code_free(struct sta__code *code);
 
-/* The subprogram that begins at this instruction; UINT32_MAX: none does. */
+/* The subprogram that begins at this instruction; UINT32_MAX: none does. A call at `index` leads to
+ * sta__code_subprog_at(code, sta__insn_target(insn, index)), isa.h. */
 uint32_t sta__code_subprog_at(const struct sta__code *code, uint32_t insn);
 
 /* What the wide immediate at this instruction stands for; NULL: a plain number. */

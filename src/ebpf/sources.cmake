@@ -1,0 +1,6 @@
+# The eBPF virtual machine's sources; included by ../CMakeLists.txt, which lists those that run
+# programs among the sources of the dispatch path.
+target_sources(sta PRIVATE
+    ebpf/code.c
+    ebpf/code_decode.c
+    ebpf/form.c)
