@@ -141,6 +141,7 @@ static STA__NOINLINE void before_call(struct sta__call *call)
 
 static STA__NOINLINE void after_call(const struct sta__call *call)
 {
+    sta__self_forget_ids();
     if (call->outer)
         sta__section_restore(call->outer);
     if (call->enter.id == SYS_sigaltstack && call->ret == 0 && call->enter.args[0])

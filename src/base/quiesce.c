@@ -62,6 +62,7 @@ static void take(struct sta__reader *reader, uint32_t index, uint64_t owner)
     atomic_store_explicit(&reader->tid, 0, memory_order_relaxed);
     atomic_store_explicit(&reader->waits_for, NULL, memory_order_relaxed);
     atomic_store_explicit(&reader->state, 0, memory_order_release);
+    sta__self_forget_ids();
     sta__self.owner = owner;
     sta__self.reader = reader;
 }

@@ -71,6 +71,8 @@ struct sta__reader_self {
     uint64_t owner;
     uintptr_t alt_stack_low, alt_stack_high; /* its sigaltstack(2), where known; else both 0 */
     uintptr_t private_stack;                 /* its stack for callbacks, see private_stack.h */
+    uint64_t pid_tgid;                       /* see ids.h; 0: nobody asked */
+    uint64_t random;                         /* state of bpf_get_prandom_u32(); 0: none yet */
 };
 
 /* Lives on the stack for as long as the section runs; the first member of what the section's owner
@@ -95,6 +97,14 @@ STA__INLINE bool sta__on_alt_stack(uintptr_t address)
 STA__INLINE bool sta__on_private_stack(uintptr_t address)
 {
     return address - sta__self.private_stack < STA__PRIVATE_STACK_SIZE;
+}
+
+/* Whoever runs on this thread may be another process or thread than before: to be called on both
+ * sides of what creates one. */
+STA__INLINE void sta__self_forget_ids(void)
+{
+    sta__self.pid_tgid = 0;
+    sta__self.random = 0;
 }
 
 /* This thread's alternate signal stack is this one now. */

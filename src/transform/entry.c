@@ -14,6 +14,7 @@
 #include "attach/run.h"
 #include "base/gate.h"
 #include "base/memory.h"
+#include "base/quiesce.h"
 #include "transform/exec.h"
 #include "transform/newcode.h"
 #include "transform/signals.h"
@@ -298,6 +299,7 @@ static void began(const struct sta__entry_frame *frame)
             hooks->untraceable();
         return;
     }
+    sta__self_forget_ids();
     sta__entry_borrows = is_vfork(flags) && !(flags & CLONE_SETTLS);
     if (!(flags & CLONE_VM)) {
         vfork_depth = 0;
@@ -319,6 +321,7 @@ static void created(const struct sta__entry_frame *frame)
 {
     if (frame->clone_flags == STA__NO_CLONE || !is_vfork(frame->clone_flags))
         return;
+    sta__self_forget_ids();
     sta__entry_borrows = (frame->clone_flags & STA__CLONE_BY_BORROWER) != 0;
     sta__signals_given_back(frame->blocked);
     sta__exec_given_back();

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The helpers' functions, as the table of helpers and the JIT name them. What each does is what
+ * bpf-helpers(7) says of it. They are on the dispatch path. Whoever loads programs calls
+ * sta__clock_prepare() before.
+ */
+#ifndef STA_EBPF_HELPERS_H
+#define STA_EBPF_HELPERS_H
+
+#include "ebpf/helper.h"
+
+#define STA__HELPER_FUNCTION(name) \
+    uint64_t sta__helper_##name(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)
+
+/* Maps: through their operations, maps/map.h. */
+STA__HELPER_FUNCTION(map_lookup_elem);
+STA__HELPER_FUNCTION(map_update_elem);
+STA__HELPER_FUNCTION(map_delete_elem);
+
+/* Clocks of the running kernel, in ns. */
+STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
+STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */
+STA__HELPER_FUNCTION(ktime_get_coarse_ns); /* CLOCK_MONOTONIC_COARSE */
+STA__HELPER_FUNCTION(ktime_get_tai_ns);    /* CLOCK_TAI */
+
+/* Ids as the process itself sees them: in its own pid and user namespaces. The user's are asked of
+ * the kernel each time, by two system calls; the others cost none. */
+STA__HELPER_FUNCTION(get_current_pid_tgid);
+STA__HELPER_FUNCTION(get_current_uid_gid);
+
+STA__HELPER_FUNCTION(get_smp_processor_id);
+STA__HELPER_FUNCTION(get_prandom_u32);
+
+/* sta_override_return(r2). */
+STA__HELPER_FUNCTION(override_return);
+
+/* Calls r2, a struct sta__callback, up to r1 times. */
+STA__HELPER_FUNCTION(loop);
+
+/* Stands in the table only: whoever runs programs makes tail calls itself, see tail.h. */
+STA__HELPER_FUNCTION(tail_call);
+
+#endif
