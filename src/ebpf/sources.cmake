@@ -3,4 +3,5 @@
 target_sources(sta PRIVATE
     ebpf/code.c
     ebpf/code_decode.c
-    ebpf/form.c)
+    ebpf/form.c
+    ebpf/interpret_translate.c)
