@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Attaching programs: like callbacks, but for what they may read. */
+#include <errno.h>
+
+#include "attach/registry.h"
+#include "ebpf/program.h"
+#include "syscalls/event.h"
+
+static size_t whole_context(const struct sta_target *target)
+{
+    return target->is_enter ? sizeof(struct sta_sys_enter) : sizeof(struct sta_sys_exit);
+}
+
+/* The end of the event's last field; 0: its format is not known here. */
+static size_t end_of_format(const struct sta_target *target)
+{
+    struct sta_tracepoint tracepoint;
+    char name[STA_TRACEPOINT_NAME_SIZE];
+    struct sta_event_format format;
+    size_t end = 0;
+
+    if (!sta__event_name(target, name) || sta_tracepoint_by_name(name, &tracepoint) < 0 ||
+        sta_tracepoint_format(NULL, &tracepoint, &format) < 0)
+        return 0;
+    for (unsigned i = 0; i < format.field_count; i++) {
+        if (format.fields[i].offset + format.fields[i].size > end)
+            end = format.fields[i].offset + format.fields[i].size;
+    }
+    return end;
+}
+
+size_t sta__program_context_limit(const struct sta_target *target)
+{
+    size_t whole = whole_context(target);
+    size_t end = target->sys_nr == STA_ALL_SYSCALLS ? whole : end_of_format(target);
+
+    return end && end < whole ? end : whole;
+}
+
+int sta_attach_program(struct sta *sta, const struct sta_target *target,
+                       struct sta_program *program)
+{
+    struct sta_attach_options options = {.size = sizeof(options)};
+    size_t limit;
+
+    if (!sta || !target || !program)
+        return -EINVAL;
+    if (program->type != BPF_PROG_TYPE_TRACEPOINT) {
+        sta__log(&sta->log, STA_LOG_ERROR, "program '%s' is not of the type tracepoint",
+                 program->name);
+        return -EINVAL;
+    }
+    limit = program->context_size ? sta__program_context_limit(target) : 0;
+    if (program->context_size > limit) {
+        sta__log(&sta->log, STA_LOG_ERROR,
+                 "program '%s' reads %zu bytes of the context of call %d, which has %zu",
+                 program->name, program->context_size, target->sys_nr, limit);
+        return -EACCES;
+    }
+    options.target = *target;
+    options.callback = program->run;
+    options.user_data = program;
+    options.flags = STA_CALLBACK_GENERAL_REGS;
+    options.name = program->name;
+    return sta_attach_with(sta, &options);
+}

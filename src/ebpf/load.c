@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loading: decode, verify, then compile or translate. Whatever refuses the program has said why by
+ * then, to the log and, as the kernel does, in the text that the caller gave room for.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/options.h"
+#include "ebpf/code.h"
+#include "ebpf/program.h"
+
+#define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
+#define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
+#define KNOWN_FLAGS        (STA_PROGRAM_TRUSTED | STA_PROGRAM_INTERPRET | STA_PROGRAM_PERF_MAP)
+
+struct loading {
+    struct sta_program_options options;
+    struct sta__log log; /* the caller's */
+    struct sta__code code;
+    struct sta_program *program;
+};
+
+static const char *name_of(const struct loading *loading)
+{
+    return loading->options.name ? loading->options.name : "";
+}
+
+/* A message of the decoder: the verifier writes the text itself. */
+static void log_and_write(void *data, enum sta_log_level level, const char *message)
+{
+    struct loading *loading = data;
+
+    if (loading->options.log_buf && loading->options.log_size)
+        snprintf(loading->options.log_buf, loading->options.log_size, "%s\n", message);
+    sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
+}
+
+static int check_options(const struct loading *loading)
+{
+    const struct sta_program_options *options = &loading->options;
+
+    if (options->flags & ~KNOWN_FLAGS) {
+        sta__log(&loading->log, STA_LOG_ERROR, "program '%s': unknown flags %#x", name_of(loading),
+                 options->flags & ~KNOWN_FLAGS);
+        return -EINVAL;
+    }
+    if (options->type > BPF_PROG_TYPE_UNSPEC && options->type != BPF_PROG_TYPE_TRACEPOINT &&
+        options->type != BPF_PROG_TYPE_RAW_TRACEPOINT) {
+        sta__log(&loading->log, STA_LOG_ERROR,
+                 "program '%s': type %u; it can be tracepoint or raw tracepoint", name_of(loading),
+                 options->type);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int decode(struct loading *loading, const struct bpf_insn *insns, size_t count)
+{
+    const struct sta__map_finder finder = {loading->options.find_map, loading->options.find_data};
+    const struct sta__log log = {log_and_write, loading};
+
+    return sta__code_decode(&loading->code, insns, count, &finder, &log);
+}
+
+static int verify(struct loading *loading)
+{
+    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+        return 0;
+    sta__log(&loading->log, STA_LOG_ERROR,
+             "program '%s': there is no verifier yet; trusted programs can be loaded",
+             name_of(loading));
+    return -ENOTSUP;
+}
+
+static int make_runnable(struct loading *loading)
+{
+    struct sta_program *program = loading->program;
+    const struct sta__log log = {log_and_write, loading};
+
+    program->tail.enter = sta__program_enter_interpreted;
+    program->run = sta__program_run_interpreted;
+    return sta__interpreted_new(&program->interpreted, &loading->code, &log);
+}
+
+static int make_program(struct loading *loading, size_t count)
+{
+    struct sta_program *program = calloc(1, sizeof(*program));
+
+    if (!program) {
+        sta__log(&loading->log, STA_LOG_ERROR, "program '%s': no memory", name_of(loading));
+        return -ENOMEM;
+    }
+    loading->program = program;
+    program->insns = count;
+    program->type = loading->options.type ? loading->options.type : BPF_PROG_TYPE_TRACEPOINT;
+    strncpy(program->name, name_of(loading), sizeof(program->name) - 1);
+    return 0;
+}
+
+int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, size_t count,
+                     const struct sta_program_options *options)
+{
+    struct loading loading = {0};
+    int err;
+
+    if (!out || !insns)
+        return -EINVAL;
+    err = sta__options_copy(&loading.options, sizeof(loading.options), OPTIONS_FIRST_SIZE, options);
+    loading.log = (struct sta__log){loading.options.log, loading.options.log_data};
+    if (err < 0) {
+        sta__log(&loading.log, STA_LOG_ERROR, "options of a program are of another version");
+        return err;
+    }
+    if (loading.options.log_buf && loading.options.log_size)
+        loading.options.log_buf[0] = '\0';
+    sta__clock_prepare();
+    err = check_options(&loading);
+    if (err == 0)
+        err = make_program(&loading, count);
+    if (err == 0)
+        err = decode(&loading, insns, count);
+    if (err == 0)
+        err = verify(&loading);
+    if (err == 0)
+        err = make_runnable(&loading);
+    sta__code_free(&loading.code);
+    if (err == 0)
+        *out = loading.program;
+    else
+        sta_program_free(loading.program);
+    return err;
+}
+
+void sta_program_free(struct sta_program *program)
+{
+    if (!program)
+        return;
+    sta__interpreted_free(program->interpreted);
+    free(program);
+}
+
+int sta_program_info(const struct sta_program *program, struct sta_program_info *out)
+{
+    struct sta_program_info info = {.size = sizeof(info)};
+
+    if (!program || !out || out->size < sizeof(out->size))
+        return -EINVAL;
+    info.insns = program->insns;
+    info.processed_insns = program->processed_insns;
+    info.context_size = program->context_size;
+    if (out->size < info.size)
+        info.size = out->size;
+    memcpy(out, &info, info.size);
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A loaded program: load.c makes it, run.c runs it, attach_program.c attaches it.
+ */
+#ifndef STA_EBPF_PROGRAM_H
+#define STA_EBPF_PROGRAM_H
+
+#include <sta/program.h>
+
+#include "base/log.h"
+#include "ebpf/interpret.h"
+#include "ebpf/tail.h"
+
+#define STA__PROGRAM_NAME_SIZE 32
+
+struct sta_program {
+    struct sta__tail_target tail; /* first: where program arrays lead to */
+    /* What the dispatcher calls, with the program as `user_data`. */
+    sta_callback run;
+    struct sta__interpreted *interpreted; /* NULL: it is native */
+    uint32_t type;
+    size_t insns, processed_insns;
+    size_t context_size; /* bytes from the context's beginning that have to be there */
+    char name[STA__PROGRAM_NAME_SIZE];
+};
+
+/* `run` and `tail` of programs that are interpreted. */
+int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
+uint64_t sta__program_enter_interpreted(void *ctx, struct sta__tail_run *run,
+                                        const struct sta__tail_target *self);
+
+/*
+ * How many bytes of the context of this event a program may read, by the kernel's rule: to the end
+ * of the last field that the event's format lists. Where there is no format to be read, all of what
+ * the event's struct has.
+ */
+size_t sta__program_context_limit(const struct sta_target *target);
+
+#endif
