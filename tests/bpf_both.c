@@ -81,6 +81,7 @@ void both_ours(const struct bpf_insn *insns, size_t count, uint32_t type, uint32
     if (verdict->log && verdict->log_size)
         verdict->log[0] = 0;
     verdict->err = sta__code_decode(&code, insns, count, &finder, &log);
+    verdict->is_malformed = verdict->err != 0;
     if (verdict->err)
         return;
     verdict->err = sta__verify(&code, &options, &result, &log);

@@ -34,6 +34,7 @@ struct both_verdict {
     char *log;       /* the verifier's text */
     size_t log_size; /* room; set by the caller */
     uint32_t processed;
+    bool is_malformed; /* the library's decoder refused it: before the walk, unlike the kernel */
 };
 
 /* The library's. `context_limit` as in struct sta__verify_options. */

@@ -222,7 +222,7 @@ static void exit_if(struct generator *g, struct bpf_insn jump)
 
 static void make_small(struct generator *g)
 {
-    int reg = find(g, NUMBER), below = 1 << pick(g, 7);
+    int reg = find(g, NUMBER), below = 2 << pick(g, 6);
 
     if (reg < 0)
         return;
@@ -294,7 +294,7 @@ static void stack_pointer(struct generator *g)
         EMIT(ADD(reg, -g->sizes[small]), ADDX(reg, small));
     }
     if (chance(g, 50))
-        EMIT(STX(size, reg, small >= 0 ? small : R10, 0));
+        EMIT(small >= 0 ? STX(size, reg, small, 0) : ST(size, reg, 0, 7));
     else
         EMIT(ST(size, reg, 0, 0));
     if (chance(g, 50)) {
@@ -372,7 +372,7 @@ static void memory_access(struct generator *g)
         EMIT(ST(size, base, (int16_t)pick(g, (uint32_t)limit + 1), interesting(g)));
         break;
     case 1:
-        EMIT(STX(size, base, other >= 0 ? other : R10,
+        EMIT(STX(other >= 0 ? size : BPF_DW, base, other >= 0 ? other : R10,
                  (int16_t)(pick(g, (uint32_t)limit + 1) + chance(g, 2))));
         break;
     case 2: {

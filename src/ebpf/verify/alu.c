@@ -350,3 +350,18 @@ void sta__range_alu(struct sta__range *dst, struct sta__range src, uint8_t op, b
         sta__range_zero_extend(dst);
     sta__range_sync(dst);
 }
+
+/* The order of numbers is lost with the order of their bytes: only bits are left. */
+void sta__range_bytes(struct sta__range *r, unsigned bytes, bool swaps)
+{
+    if (swaps) {
+        r->bits = sta__tnum_swap(r->bits, bytes);
+    } else if (bytes == 8) {
+        return;
+    } else {
+        r->bits.value &= (1ull << bytes * 8) - 1;
+        r->bits.mask &= (1ull << bytes * 8) - 1;
+    }
+    sta__range_forget_bounds(r);
+    sta__range_sync(r);
+}

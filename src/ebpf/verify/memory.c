@@ -6,6 +6,7 @@
 #include "ebpf/verify/verifier.h"
 
 #define TRACE_SIZE    8192     /* PERF_MAX_TRACE_SIZE: the largest context of a tracepoint */
+#define COMMON_SIZE   8        /* of a context, which is not for programs */
 #define RAW_ARGS_SIZE (12 * 8) /* of a raw one: MAX_BPF_FUNC_ARGS numbers */
 
 static struct sta__reg *reg_of(struct sta__verifier *v, int number)
@@ -113,10 +114,11 @@ static int access_map_value(struct sta__verifier *v, const struct sta__memory_ac
 
 static bool is_context_access(const struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    uint32_t limit = v->options->type == BPF_PROG_TYPE_RAW_TRACEPOINT ? RAW_ARGS_SIZE : TRACE_SIZE;
+    bool is_raw = v->options->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+    int32_t first = is_raw ? 0 : COMMON_SIZE, limit = is_raw ? RAW_ARGS_SIZE : TRACE_SIZE;
 
     /* The kernel's own limit is one of the first byte; an event's is one of the last. */
-    return a->access == STA__READ && a->off >= 0 && (uint32_t)a->off < limit &&
+    return a->access == STA__READ && a->off >= first && a->off < limit &&
            (uint32_t)a->off % a->size == 0 &&
            (!v->options->context_limit || (uint32_t)a->off + a->size <= v->options->context_limit);
 }

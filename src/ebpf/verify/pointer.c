@@ -238,20 +238,25 @@ static int check_move(struct sta__verifier *v, const struct bpf_insn *insn)
 static int check_unary(struct sta__verifier *v, const struct bpf_insn *insn)
 {
     struct sta__reg *dst = reg_of(v, insn->dst_reg);
+    bool is_64 = BPF_CLASS(insn->code) == BPF_ALU64;
     int err = sta__read_reg(v, insn->dst_reg);
 
     if (!err)
         err = sta__write_reg(v, insn->dst_reg);
     if (err)
         return err;
-    if (BPF_OP(insn->code) == BPF_END || dst->type != STA__REG_SCALAR) {
+    if (dst->type != STA__REG_SCALAR) {
         sta__reg_unknown(v, dst);
         return 0;
     }
     dst->value = sta__value_new(v, dst->value, 0);
     dst->id = 0;
     dst->off = 0;
-    sta__range_alu(&dst->n, dst->n, BPF_NEG, BPF_CLASS(insn->code) == BPF_ALU);
+    if (BPF_OP(insn->code) == BPF_END)
+        sta__range_bytes(&dst->n, (unsigned)insn->imm / 8,
+                         is_64 || BPF_SRC(insn->code) == BPF_TO_BE);
+    else
+        sta__range_alu(&dst->n, dst->n, BPF_NEG, !is_64);
     sta__range_check(&dst->n);
     return 0;
 }

@@ -62,6 +62,9 @@ static inline bool sta__range_is_const_32(const struct sta__range *r)
 /* Does dst = dst OP src, as 64 or 32 bits; `op` is BPF_ADD to BPF_ARSH, BPF_NEG, BPF_DIV ... */
 void sta__range_alu(struct sta__range *dst, struct sta__range src, uint8_t op, bool is_32);
 
+/* The lowest `bytes` bytes, zero-extended; in the opposite order if `swaps`. */
+void sta__range_bytes(struct sta__range *r, unsigned bytes, bool swaps);
+
 /* dst += src without what follows from it; for numbers that differ by a constant. */
 void sta__range_add(struct sta__range *dst, const struct sta__range *src);
 

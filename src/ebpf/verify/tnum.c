@@ -111,3 +111,11 @@ struct sta__tnum sta__tnum_arsh(struct sta__tnum a, unsigned shift, unsigned wid
     return (struct sta__tnum){(uint64_t)((int64_t)a.value >> shift),
                               (uint64_t)((int64_t)a.mask >> shift)};
 }
+
+struct sta__tnum sta__tnum_swap(struct sta__tnum a, unsigned bytes)
+{
+    unsigned down = 64 - bytes * 8;
+
+    return (struct sta__tnum){__builtin_bswap64(a.value) >> down,
+                              __builtin_bswap64(a.mask) >> down};
+}

@@ -67,6 +67,9 @@ struct sta__tnum sta__tnum_mul(struct sta__tnum a, struct sta__tnum b);
 struct sta__tnum sta__tnum_lsh(struct sta__tnum a, unsigned shift);
 struct sta__tnum sta__tnum_rsh(struct sta__tnum a, unsigned shift);
 
+/* The lowest `bytes` bytes (2, 4, 8), in the opposite order; the rest is 0. */
+struct sta__tnum sta__tnum_swap(struct sta__tnum a, unsigned bytes);
+
 /* Arithmetic shift of the lower `width` bits (32 or 64); the rest is 0. */
 struct sta__tnum sta__tnum_arsh(struct sta__tnum a, unsigned shift, unsigned width);
 
