@@ -95,34 +95,6 @@ static int check_insn(struct sta__verifier *v)
     return err;
 }
 
-/* ---- text ---- */
-
-static void say_whole_state(struct sta__verifier *v)
-{
-    sta__say(v, "%u:", v->insn);
-    sta__say_state(v, v->state, v->state->frame, true);
-    sta__say(v, "\n");
-}
-
-static void say_before(struct sta__verifier *v, uint32_t frame)
-{
-    v->touched = 0;
-    v->touched_slots = 0;
-    sta__say_insn(v, v->insn);
-    (void)frame;
-}
-
-static void say_after(struct sta__verifier *v, uint32_t frame)
-{
-    if (frame == v->state->frame && (v->touched || v->touched_slots)) {
-        sta__say(v, " ;");
-        sta__say_state(v, v->state, frame, false);
-    }
-    sta__say(v, "\n");
-    if (frame != v->state->frame)
-        say_whole_state(v);
-}
-
 /* ---- the walk ---- */
 
 /* 1: a state that was walked before covers this one. */
@@ -150,11 +122,11 @@ static int walk_insn(struct sta__verifier *v)
         return result;
     v->info[insn].is_seen = true;
     if (says)
-        say_before(v, frame);
+        sta__say_insn(v);
     result = check_insn(v);
     v->previous_insn = insn;
     if (result >= 0 && says)
-        say_after(v, frame);
+        sta__say_effect(v, frame);
     return v->values.out_of_memory ? -ENOMEM : result;
 }
 
@@ -172,7 +144,7 @@ static int walk(struct sta__verifier *v)
             return 0;
         if (sta__says(v, STA_VERIFIER_LOG_STATE | STA_VERIFIER_LOG_FULL)) {
             sta__say(v, "\nfrom %u to ", v->previous_insn);
-            say_whole_state(v);
+            sta__say_whole_state(v);
         }
     }
 }
@@ -219,7 +191,7 @@ static int verify(struct sta__verifier *v)
     if (!err)
         err = sta__check_flow(v);
     if (!err && sta__says(v, STA_VERIFIER_LOG_STATE | STA_VERIFIER_LOG_FULL))
-        say_whole_state(v);
+        sta__say_whole_state(v);
     if (!err)
         err = walk(v);
     if (err)

@@ -192,8 +192,8 @@ int sta__check_no_refs(struct sta__verifier *v, const char *what)
 {
     if (!v->state->ref_count)
         return 0;
-    sta__say(v, "Unreleased reference id=%u alloc_insn=%u\n", v->state->refs[0].id,
-             v->state->refs[0].insn);
+    sta__deny(v, -EINVAL, "Unreleased reference id=%u alloc_insn=%u", v->state->refs[0].id,
+              v->state->refs[0].insn);
     return sta__deny(v, -EINVAL, "%s would lead to reference leak", what);
 }
 

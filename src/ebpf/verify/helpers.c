@@ -450,12 +450,9 @@ static int set_result(struct sta__verifier *v, const struct call *call)
         break;
     case STA__RET_RECORD_OR_NULL:
     case STA__RET_MEM_OR_NULL:
-        if (call->alloc_size > UINT32_MAX) /* no such memory is ever returned */
-            return sta__deny(v, -EINVAL, "R0: a size of %llu bytes",
-                             (unsigned long long)call->alloc_size);
         r0->type = call->helper->ret == STA__RET_MEM_OR_NULL ? STA__REG_MEM_OR_NULL
                                                              : STA__REG_RECORD_OR_NULL;
-        r0->size = (uint32_t)call->alloc_size;
+        r0->size = (uint32_t)call->alloc_size; /* of larger ones, only so much may be used */
         break;
     }
     sta__range_const(&r0->n, 0);

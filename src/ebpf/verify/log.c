@@ -70,6 +70,14 @@ void sta__say(struct sta__verifier *v, const char *format, ...)
     va_end(arguments);
 }
 
+/* Ends the line of an instruction that something is to be said about. */
+static void end_line(struct sta__verifier *v)
+{
+    if (v->line_length)
+        sta__say(v, "\n");
+    v->line_length = 0;
+}
+
 int sta__deny(struct sta__verifier *v, int err, const char *format, ...)
 {
     size_t before = v->reason[0] ? strlen(v->reason) : 0;
@@ -80,6 +88,7 @@ int sta__deny(struct sta__verifier *v, int err, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    end_line(v);
     sta__say(v, "%s\n", line);
     snprintf(v->reason + before, room, "%s%s", before ? "; " : "", line);
     return err;
@@ -302,11 +311,36 @@ void sta__say_state(struct sta__verifier *v, const struct sta__state *state, uin
         sta__say(v, "%s%u", i ? "," : " refs=", state->refs[i].id);
 }
 
-void sta__say_insn(struct sta__verifier *v, uint32_t insn)
+void sta__say_whole_state(struct sta__verifier *v)
+{
+    sta__say(v, "%u:", v->insn);
+    sta__say_state(v, v->state, v->state->frame, true);
+    sta__say(v, "\n");
+}
+
+void sta__say_insn(struct sta__verifier *v)
 {
     char text[200];
-    int length = snprintf(text, sizeof(text), "%u: ", insn);
+    int length = snprintf(text, sizeof(text), "%u: ", v->insn);
 
-    sta__disasm(text + length, sizeof(text) - (size_t)length, v->code, insn);
+    v->touched = 0;
+    v->touched_slots = 0;
+    length += sta__disasm(text + length, sizeof(text) - (size_t)length, v->code, v->insn);
     sta__say(v, "%s", text);
+    v->line_length = length;
+}
+
+void sta__say_effect(struct sta__verifier *v, uint32_t frame)
+{
+    bool is_same_frame = frame == v->state->frame;
+
+    if (is_same_frame && (v->touched || v->touched_slots)) {
+        int pad = v->line_length < COMMENT_COLUMN ? COMMENT_COLUMN - v->line_length : 1;
+
+        sta__say(v, "%*s;", pad, "");
+        sta__say_state(v, v->state, frame, false);
+    }
+    end_line(v);
+    if (!is_same_frame)
+        sta__say_whole_state(v);
 }

@@ -79,6 +79,20 @@ void sta__range_from_bits_32(struct sta__range *r)
     narrow_u32(r, value, value | mask);
 }
 
+/* If only one number has such bits and is within such bounds, it is that one. */
+static void find_only_one(struct sta__range *r)
+{
+    bool has_min = ((r->umin ^ r->bits.value) & ~r->bits.mask) == 0;
+    uint64_t next = sta__tnum_next(r->bits, r->umin);
+
+    if (has_min && next > r->umax)
+        sta__range_const(r, r->umin);
+    else if (!has_min && next == sta__tnum_max(r->bits))
+        sta__range_const(r, next);
+    else if (!has_min && next <= r->umax && sta__tnum_next(r->bits, next) > r->umax)
+        sta__range_const(r, next);
+}
+
 static void from_bits_64(struct sta__range *r)
 {
     uint64_t value = r->bits.value, mask = r->bits.mask;
@@ -86,6 +100,7 @@ static void from_bits_64(struct sta__range *r)
 
     narrow_s64(r, (int64_t)(value | (mask & sign)), (int64_t)(value | (mask & ~sign)));
     narrow_u64(r, value, value | mask);
+    find_only_one(r);
 }
 
 void sta__range_from_bits(struct sta__range *r)
@@ -119,8 +134,15 @@ static void deduce_32(struct sta__range *r)
     /* Within one half of the numbers, those with and without sign are in the same order. */
     if ((int32_t)r->umin32 <= (int32_t)r->umax32)
         narrow_s32(r, (int32_t)r->umin32, (int32_t)r->umax32);
-    if ((uint32_t)r->smin32 <= (uint32_t)r->smax32)
+    if ((uint32_t)r->smin32 <= (uint32_t)r->smax32) {
         narrow_u32(r, (uint32_t)r->smin32, (uint32_t)r->smax32);
+    } else if (r->umax32 < (uint32_t)r->smin32) { /* see deduce_64 */
+        r->smin32 = (int32_t)r->umin32;
+        r->umax32 = MIN(r->umax32, (uint32_t)r->smax32);
+    } else if ((uint32_t)r->smax32 < r->umin32) {
+        r->smax32 = (int32_t)r->umax32;
+        r->umin32 = MAX(r->umin32, (uint32_t)r->smin32);
+    }
 }
 
 static void deduce_64(struct sta__range *r)

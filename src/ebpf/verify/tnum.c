@@ -13,6 +13,26 @@ struct sta__tnum sta__tnum_range(uint64_t min, uint64_t max)
     return (struct sta__tnum){min & ~mask, mask};
 }
 
+uint64_t sta__tnum_next(struct sta__tnum t, uint64_t n)
+{
+    uint64_t least = n + 1, conflict, above, raised;
+
+    if (n >= sta__tnum_max(t))
+        return sta__tnum_max(t);
+    conflict = (least ^ t.value) & ~t.mask;
+    if (!conflict)
+        return least;
+    /* `least` and `t` part at the highest bit of `conflict`; all below is then t's own choice. */
+    above = ~(UINT64_MAX >> __builtin_clzll(conflict));
+    if (t.value >> (63 - __builtin_clzll(conflict)) & 1)
+        return (least & above) | (t.value & ~above);
+    /* There it has a 1 and t a 0: an unknown bit further up becomes 1. */
+    raised = t.mask & ~least & above;
+    raised &= -raised;
+    above = ~(raised | (raised - 1));
+    return (least & above) | raised | (t.value & ~above);
+}
+
 struct sta__tnum sta__tnum_intersect(struct sta__tnum a, struct sta__tnum b)
 {
     uint64_t mask = a.mask & b.mask;

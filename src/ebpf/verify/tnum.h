@@ -46,6 +46,9 @@ static inline struct sta__tnum sta__tnum_with_low(struct sta__tnum t, struct sta
 /* The smallest set that holds all numbers from `min` to `max`. */
 struct sta__tnum sta__tnum_range(uint64_t min, uint64_t max);
 
+/* The smallest number of the set that is above `n`; the largest one of all if none is. */
+uint64_t sta__tnum_next(struct sta__tnum t, uint64_t n);
+
 /* What both say. Bits that they disagree on come out as 1: there is no such number. */
 struct sta__tnum sta__tnum_intersect(struct sta__tnum a, struct sta__tnum b);
 

@@ -77,6 +77,7 @@ struct sta__verifier {
     uint32_t jumps_stored, insns_stored; /* when a state was stored last */
 
     struct sta__text text;
+    int line_length;        /* of the instruction's line, as long as it is not ended */
     char reason[256];       /* the last line of text */
     uint32_t touched;       /* registers that the instruction used, to be printed; */
     uint64_t touched_slots; /* and slots of the current frame */
@@ -96,7 +97,10 @@ void sta__tnum_text(char *out, size_t size, struct sta__tnum t);
 /* The registers and slots that the last instruction touched, or all. */
 void sta__say_state(struct sta__verifier *v, const struct sta__state *state, uint32_t frame,
                     bool all);
-void sta__say_insn(struct sta__verifier *v, uint32_t insn);
+void sta__say_whole_state(struct sta__verifier *v);
+/* The instruction that is walked; and, behind it, what it has changed. `frame`: before it. */
+void sta__say_insn(struct sta__verifier *v);
+void sta__say_effect(struct sta__verifier *v, uint32_t frame);
 
 /* disasm.c */
 /* One instruction in the kernel's words, without an end of line. Returns what snprintf would. */
