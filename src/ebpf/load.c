@@ -64,6 +64,8 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     const struct sta__map_finder finder = {loading->options.find_map, loading->options.find_data};
     const struct sta__log log = {log_and_write, loading};
 
+    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+        return sta__code_decode_trusted(&loading->code, insns, count, &finder, &log);
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
 }
 
