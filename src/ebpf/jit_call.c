@@ -83,10 +83,9 @@ static void call_helper(struct sta__jit_work *work, const struct bpf_insn *insn)
     if (helper && helper->fn) {
         sta__jit_call_c(work, (uintptr_t)helper->fn);
     } else if (!work->err) {
-        sta__log(work->log, STA_LOG_ERROR, "insn %u: helper %d%s%s is not offered%s%s", work->index,
-                 insn->imm, helper ? ", bpf_" : "", helper ? helper->name : "",
-                 helper && helper->why_not ? ": " : "",
-                 helper && helper->why_not ? helper->why_not : "");
+        sta__log(work->log, STA_LOG_ERROR, "insn %u: helper %s#%d is not offered: %s", work->index,
+                 helper ? helper->name : "unknown", insn->imm,
+                 helper ? helper->why_not : "there is none of this number");
         work->err = -EINVAL;
     }
 }
