@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "ebpf/code.h"
+#include "ebpf/jit.h"
 #include "ebpf/program.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
@@ -78,14 +79,36 @@ static int verify(struct loading *loading)
     return -ENOTSUP;
 }
 
-static int make_runnable(struct loading *loading)
+static int interpret(struct loading *loading, const struct sta__log *log)
 {
     struct sta_program *program = loading->program;
-    const struct sta__log log = {log_and_write, loading};
 
     program->tail.enter = sta__program_enter_interpreted;
     program->run = sta__program_run_interpreted;
-    return sta__interpreted_new(&program->interpreted, &loading->code, &log);
+    return sta__interpreted_new(&program->interpreted, &loading->code, log);
+}
+
+static int compile(struct loading *loading, const struct sta__log *log)
+{
+    struct sta_program *program = loading->program;
+    const struct sta__jit_options options = {
+        .name = program->name,
+        .writes_map = loading->options.flags & STA_PROGRAM_PERF_MAP,
+    };
+    int err = sta__jit_compile(&program->jit, &loading->code, &options, log);
+
+    program->tail.enter = program->jit.enter;
+    program->run = program->jit.run;
+    return err;
+}
+
+static int make_runnable(struct loading *loading)
+{
+    const struct sta__log log = {log_and_write, loading};
+
+    if (loading->options.flags & STA_PROGRAM_INTERPRET)
+        return interpret(loading, &log);
+    return compile(loading, &log);
 }
 
 static int make_program(struct loading *loading, size_t count)
@@ -142,6 +165,7 @@ void sta_program_free(struct sta_program *program)
     if (!program)
         return;
     sta__interpreted_free(program->interpreted);
+    sta__jit_free(&program->jit);
     free(program);
 }
 
@@ -154,6 +178,8 @@ int sta_program_info(const struct sta_program *program, struct sta_program_info 
     info.insns = program->insns;
     info.processed_insns = program->processed_insns;
     info.context_size = program->context_size;
+    info.native = (const void *)(uintptr_t)program->jit.run;
+    info.native_size = program->jit.size;
     if (out->size < info.size)
         info.size = out->size;
     memcpy(out, &info, info.size);
