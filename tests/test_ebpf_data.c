@@ -56,7 +56,7 @@ static void check_error(const struct ebpf_case *test, struct tally *tally, int e
 static void check_run(const struct ebpf_case *test, struct tally *tally,
                       struct sta_program *program)
 {
-    uint8_t mem[EBPF_MEM_MAX];
+    _Alignas(16) uint8_t mem[EBPF_MEM_MAX];
     uint64_t result = 0;
     int err;
 
