@@ -23,6 +23,8 @@
 
 #include <cmocka.h>
 
+#include <sta/program.h>
+
 #include "ebpf/tail.h"
 #include "vm/build.h"
 
@@ -307,28 +309,45 @@ static void helpers_that_are_not_there_are_refused(void **state)
     sta__code_free(&code);
 }
 
-/* In a child that may not have executable memory any more. */
-static void system_that_forbids_it_is_reported(void **state)
+static const struct bpf_insn returns_7[] = {I(MOV64K, 0, 0, 0, 7), I(EXIT, 0, 0, 0, 0)};
+
+/* In a process that may not have executable memory any more. 0: as it should be. */
+static int compile_where_it_is_forbidden(void)
 {
-    const struct bpf_insn insns[] = {I(MOV64K, 0, 0, 0, 1), I(EXIT, 0, 0, 0, 0)};
     static const struct sta__jit_options plain;
-    struct sta__code code = decoded(insns, COUNT(insns), NULL);
+    struct sta__code code = decoded(returns_7, COUNT(returns_7), NULL);
+    struct sta_program_options options = {.size = sizeof(options), .flags = STA_PROGRAM_TRUSTED};
+    struct sta_program_info info = {.size = sizeof(info)};
+    struct sta_program *program;
+    struct sta__jit jit;
+    uint64_t r0 = 0;
+
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0)
+        return 77;
+    build_message[0] = 0;
+    if (sta__jit_compile(&jit, &code, &plain, &build_log) != -EACCES ||
+        !strstr(build_message, "executable memory"))
+        return 1;
+    if (sta_program_load(&program, returns_7, COUNT(returns_7), &options) < 0)
+        return 2;
+    if (sta_program_info(program, &info) < 0 || info.native)
+        return 3;
+    if (sta_program_run(program, NULL, 0, &r0) < 0 || r0 != 7)
+        return 4;
+    sta_program_free(program);
+    sta__code_free(&code);
+    return 0;
+}
+
+static void system_that_forbids_it_is_reported_and_done_without(void **state)
+{
     pid_t child = fork();
     int status;
 
     (void)state;
-    if (child == 0) {
-        struct sta__jit jit;
-        int err;
-
-        if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0)
-            _exit(77);
-        build_message[0] = 0;
-        err = sta__jit_compile(&jit, &code, &plain, &build_log);
-        _exit(err != -EACCES || !strstr(build_message, "executable memory"));
-    }
+    if (child == 0)
+        _exit(compile_where_it_is_forbidden());
     assert_int_equal(waitpid(child, &status, 0), child);
-    sta__code_free(&code);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
         print_message("skipped: the kernel has no PR_SET_MDWE\n");
         skip();
@@ -448,7 +467,7 @@ int main(void)
         cmocka_unit_test(code_is_executable_and_not_writable),
         cmocka_unit_test(nothing_is_left_of_freed_programs),
         cmocka_unit_test(helpers_that_are_not_there_are_refused),
-        cmocka_unit_test(system_that_forbids_it_is_reported),
+        cmocka_unit_test(system_that_forbids_it_is_reported_and_done_without),
         cmocka_unit_test(signal_handlers_do_not_disturb_the_stack),
         cmocka_unit_test(perf_finds_names),
         cmocka_unit_test(perf_map_is_no_way_to_other_files),

@@ -414,6 +414,37 @@ static void flags_are_used_only_where_they_are_right(void **state)
     }
 }
 
+/* Trusted programs may shift by as much; the processor leaves the flags alone then. */
+static void shifts_by_whole_widths_change_nothing(void **state)
+{
+    static const uint8_t ops[] = {BPF_LSH, BPF_RSH, BPF_ARSH};
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT(ops); i++) {
+        const struct bpf_insn insns[] = {
+            I(MOV64K, 0, 0, 0, 0),
+            WIDE(2, 0, 0xffffffff80000001ull),
+            I(MOV64K, 3, 0, 0, 0),
+            {.code = (uint8_t)(BPF_ALU64 | ops[i] | BPF_K), .dst_reg = 2, .imm = 64},
+            I(JEQ64K, 2, 0, 3, 0),
+            {.code = (uint8_t)(BPF_ALU | ops[i] | BPF_K), .dst_reg = 2, .imm = 32},
+            I(JEQ32K, 2, 0, 1, 0),
+            I(MOV64X, 0, 2, 0, 0),
+            I(EXIT, 0, 0, 0, 0),
+        };
+        const struct sta__map_finder none = {NULL, NULL};
+        struct sta__code code;
+        struct sta__jit jit;
+
+        assert_int_equal(sta__code_decode_trusted(&code, insns, COUNT(insns), &none, &build_log),
+                         0);
+        jit = compiled_code(&code, &plain);
+        assert_int_equal(run_jit(&jit, NULL, 0), 0x80000001);
+        sta__jit_free(&jit);
+        sta__code_free(&code);
+    }
+}
+
 static void large_programs(void **state)
 {
     size_t count = 200000, n = 0;
@@ -446,6 +477,7 @@ int main(void)
         cmocka_unit_test(near_jumps_are_short),
         cmocka_unit_test(marks_are_believed),
         cmocka_unit_test(flags_are_used_only_where_they_are_right),
+        cmocka_unit_test(shifts_by_whole_widths_change_nothing),
         cmocka_unit_test(large_programs),
     };
 

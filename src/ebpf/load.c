@@ -102,13 +102,24 @@ static int compile(struct loading *loading, const struct sta__log *log)
     return err;
 }
 
+/* Where no memory can be made executable (PR_SET_MDWE, SELinux) programs run all the same. */
+static bool is_forbidden(int err)
+{
+    return err == -EACCES || err == -EPERM;
+}
+
 static int make_runnable(struct loading *loading)
 {
     const struct sta__log log = {log_and_write, loading};
+    int err;
 
     if (loading->options.flags & STA_PROGRAM_INTERPRET)
         return interpret(loading, &log);
-    return compile(loading, &log);
+    err = compile(loading, &log);
+    if (!is_forbidden(err))
+        return err;
+    sta__log(&log, STA_LOG_WARN, "it is interpreted");
+    return interpret(loading, &log);
 }
 
 static int make_program(struct loading *loading, size_t count)
