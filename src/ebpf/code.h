@@ -79,6 +79,12 @@ struct sta__map_finder {
 int sta__code_decode(struct sta__code *out, const struct bpf_insn *insns, size_t count,
                      const struct sta__map_finder *finder, const struct sta__log *log);
 
+/* The same for trusted programs. They follow the standard where the kernel is stricter: immediate
+ * shifts may be as wide as the operand or wider, and count modulo its width; so they are in the
+ * code. */
+int sta__code_decode_trusted(struct sta__code *out, const struct bpf_insn *insns, size_t count,
+                             const struct sta__map_finder *finder, const struct sta__log *log);
+
 void sta__code_free(struct sta__code *code);
 
 /* The subprogram that begins at this instruction; UINT32_MAX: none does. A call at `index` leads to

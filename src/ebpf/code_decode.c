@@ -23,6 +23,7 @@ struct decoder {
     struct sta_map *maps[STA__PROG_MAPS_MAX]; /* each once */
     uint32_t map_count;
     uint32_t wide_room;
+    bool is_trusted;
     struct sta__refusal why;
 };
 
@@ -159,9 +160,11 @@ static bool read_insns(struct decoder *decoder, uint32_t *index)
 
     code->marks[0] |= STA__MARK_SUBPROG;
     for (i = 0; i < code->count; i++) {
-        const struct bpf_insn *insn = &code->insns[i];
+        struct bpf_insn *insn = &code->insns[i];
 
         *index = i;
+        if (decoder->is_trusted)
+            sta__form_mask_shift(insn);
         if (!sta__form_check(insn, &decoder->why))
             return false;
         if (sta__insn_is_subprog_call(insn) && !read_subprog(decoder, sta__insn_target(insn, i)))
@@ -266,10 +269,10 @@ static void number_callbacks(struct sta__code *code)
     }
 }
 
-int sta__code_decode(struct sta__code *out, const struct bpf_insn *insns, size_t count,
-                     const struct sta__map_finder *finder, const struct sta__log *log)
+static int decode(struct sta__code *out, const struct bpf_insn *insns, size_t count,
+                  const struct sta__map_finder *finder, bool is_trusted, const struct sta__log *log)
 {
-    struct decoder decoder = {.finder = finder};
+    struct decoder decoder = {.finder = finder, .is_trusted = is_trusted};
     uint32_t index = 0;
 
     if (count == 0 || count > STA__INSN_MAX) {
@@ -286,4 +289,16 @@ int sta__code_decode(struct sta__code *out, const struct bpf_insn *insns, size_t
     number_callbacks(&decoder.code);
     *out = decoder.code;
     return 0;
+}
+
+int sta__code_decode(struct sta__code *out, const struct bpf_insn *insns, size_t count,
+                     const struct sta__map_finder *finder, const struct sta__log *log)
+{
+    return decode(out, insns, count, finder, false, log);
+}
+
+int sta__code_decode_trusted(struct sta__code *out, const struct bpf_insn *insns, size_t count,
+                             const struct sta__map_finder *finder, const struct sta__log *log)
+{
+    return decode(out, insns, count, finder, true, log);
 }

@@ -77,7 +77,7 @@ static bool reserved(const struct bpf_insn *insn, struct sta__refusal *why)
 
 static bool is_packet_load(const struct bpf_insn *insn)
 {
-    return sta__insn_class(insn) == BPF_LD &&
+    return sta__insn_class(insn) == BPF_LD && BPF_SIZE(insn->code) != BPF_DW &&
            (BPF_MODE(insn->code) == BPF_ABS || BPF_MODE(insn->code) == BPF_IND);
 }
 
@@ -129,25 +129,31 @@ static bool check_move(const struct bpf_insn *insn, struct sta__refusal *why)
     return reserved(insn, why);
 }
 
+static int width_of(const struct bpf_insn *insn)
+{
+    return sta__insn_class(insn) == BPF_ALU64 ? 64 : 32;
+}
+
+static bool is_immediate_shift(const struct bpf_insn *insn)
+{
+    return sta__insn_is_alu(insn) && BPF_SRC(insn->code) == BPF_K &&
+           (BPF_OP(insn->code) == BPF_LSH || BPF_OP(insn->code) == BPF_RSH ||
+            BPF_OP(insn->code) == BPF_ARSH);
+}
+
+void sta__form_mask_shift(struct bpf_insn *insn)
+{
+    if (is_immediate_shift(insn))
+        insn->imm &= width_of(insn) - 1;
+}
+
 static bool check_immediate_operand(const struct bpf_insn *insn, struct sta__refusal *why)
 {
-    int width = sta__insn_class(insn) == BPF_ALU64 ? 64 : 32;
-
-    switch (BPF_OP(insn->code)) {
-    case BPF_DIV:
-    case BPF_MOD:
-        if (insn->imm == 0)
-            return sta__refuse(why, -EINVAL, "div by zero");
-        return true;
-    case BPF_LSH:
-    case BPF_RSH:
-    case BPF_ARSH:
-        if (insn->imm < 0 || insn->imm >= width)
-            return sta__refuse(why, -EINVAL, "invalid shift %d", insn->imm);
-        return true;
-    default:
-        return true;
-    }
+    if (is_immediate_shift(insn) && (insn->imm < 0 || insn->imm >= width_of(insn)))
+        return sta__refuse(why, -EINVAL, "invalid shift %d", insn->imm);
+    if ((BPF_OP(insn->code) == BPF_DIV || BPF_OP(insn->code) == BPF_MOD) && insn->imm == 0)
+        return sta__refuse(why, -EINVAL, "div by zero");
+    return true;
 }
 
 static bool check_alu(const struct bpf_insn *insn, struct sta__refusal *why)

@@ -24,4 +24,7 @@ bool sta__refuse(struct sta__refusal *why, int err, const char *format, ...)
  */
 bool sta__form_check(const struct bpf_insn *insn, struct sta__refusal *why);
 
+/* If it is a shift by an immediate, takes that modulo the operand's width. */
+void sta__form_mask_shift(struct bpf_insn *insn);
+
 #endif

@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "ebpf/code.h"
+#include "ebpf/jit.h"
 #include "ebpf/program.h"
+#include "ebpf/verify.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -63,27 +65,84 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     const struct sta__map_finder finder = {loading->options.find_map, loading->options.find_data};
     const struct sta__log log = {log_and_write, loading};
 
+    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+        return sta__code_decode_trusted(&loading->code, insns, count, &finder, &log);
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
+}
+
+/* A message of the verifier, which has written its text by then. */
+static void log_named(void *data, enum sta_log_level level, const char *message)
+{
+    const struct loading *loading = data;
+
+    sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
 }
 
 static int verify(struct loading *loading)
 {
-    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+    const struct sta_program_options *options = &loading->options;
+    const struct sta__log log = {log_named, loading};
+    struct sta__verify_options how = {.type = loading->program->type,
+                                      .log_buf = options->log_buf,
+                                      .log_size = options->log_size,
+                                      .log_level = options->log_level};
+    struct sta__verify_result result;
+    int err;
+
+    if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
-    sta__log(&loading->log, STA_LOG_ERROR,
-             "program '%s': there is no verifier yet; trusted programs can be loaded",
-             name_of(loading));
-    return -ENOTSUP;
+    if (options->target)
+        how.context_limit = (uint32_t)sta__program_context_limit(options->target);
+    err = sta__verify(&loading->code, &how, &result, &log);
+    loading->program->processed_insns = result.processed;
+    loading->program->context_size = result.context_size;
+    if (!result.log_is_cut)
+        return err;
+    log_named(loading, STA_LOG_ERROR, "the verifier's text is longer than the room for it");
+    return -ENOSPC;
+}
+
+static int interpret(struct loading *loading, const struct sta__log *log)
+{
+    struct sta_program *program = loading->program;
+
+    program->tail.enter = sta__program_enter_interpreted;
+    program->run = sta__program_run_interpreted;
+    return sta__interpreted_new(&program->interpreted, &loading->code, log);
+}
+
+static int compile(struct loading *loading, const struct sta__log *log)
+{
+    struct sta_program *program = loading->program;
+    const struct sta__jit_options options = {
+        .name = program->name,
+        .writes_map = loading->options.flags & STA_PROGRAM_PERF_MAP,
+    };
+    int err = sta__jit_compile(&program->jit, &loading->code, &options, log);
+
+    program->tail.enter = program->jit.enter;
+    program->run = program->jit.run;
+    return err;
+}
+
+/* Where no memory can be made executable (PR_SET_MDWE, SELinux) programs run all the same. */
+static bool is_forbidden(int err)
+{
+    return err == -EACCES || err == -EPERM;
 }
 
 static int make_runnable(struct loading *loading)
 {
-    struct sta_program *program = loading->program;
     const struct sta__log log = {log_and_write, loading};
+    int err;
 
-    program->tail.enter = sta__program_enter_interpreted;
-    program->run = sta__program_run_interpreted;
-    return sta__interpreted_new(&program->interpreted, &loading->code, &log);
+    if (loading->options.flags & STA_PROGRAM_INTERPRET)
+        return interpret(loading, &log);
+    err = compile(loading, &log);
+    if (!is_forbidden(err))
+        return err;
+    sta__log(&log, STA_LOG_WARN, "it is interpreted");
+    return interpret(loading, &log);
 }
 
 static int make_program(struct loading *loading, size_t count)
@@ -140,6 +199,7 @@ void sta_program_free(struct sta_program *program)
     if (!program)
         return;
     sta__interpreted_free(program->interpreted);
+    sta__jit_free(&program->jit);
     free(program);
 }
 
@@ -152,6 +212,8 @@ int sta_program_info(const struct sta_program *program, struct sta_program_info 
     info.insns = program->insns;
     info.processed_insns = program->processed_insns;
     info.context_size = program->context_size;
+    info.native = (const void *)(uintptr_t)program->jit.run;
+    info.native_size = program->jit.size;
     if (out->size < info.size)
         info.size = out->size;
     memcpy(out, &info, info.size);

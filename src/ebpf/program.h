@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "ebpf/interpret.h"
+#include "ebpf/jit.h"
 #include "ebpf/tail.h"
 
 #define STA__PROGRAM_NAME_SIZE 32
@@ -18,6 +19,7 @@ struct sta_program {
     /* What the dispatcher calls, with the program as `user_data`. */
     sta_callback run;
     struct sta__interpreted *interpreted; /* NULL: it is native */
+    struct sta__jit jit;                  /* empty: it is interpreted */
     uint32_t type;
     size_t insns, processed_insns;
     size_t context_size; /* bytes from the context's beginning that have to be there */

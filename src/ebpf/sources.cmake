@@ -7,6 +7,19 @@ target_sources(sta PRIVATE
     ebpf/form.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
+    ebpf/jit.c
+    ebpf/jit_alu.c
+    ebpf/jit_atomic.c
+    ebpf/jit_body.c
+    ebpf/jit_call.c
+    ebpf/jit_div.c
+    ebpf/jit_entry.c
+    ebpf/jit_frame.c
+    ebpf/jit_jump.c
+    ebpf/jit_memory.c
+    ebpf/jit_perf.c
+    ebpf/jit_plan.c
+    ebpf/jit_seal.c
     ebpf/load.c
     ebpf/verify.c
     ebpf/verify/alu.c
@@ -24,4 +37,5 @@ target_sources(sta PRIVATE
     ebpf/verify/stack.c
     ebpf/verify/state.c
     ebpf/verify/tnum.c
-    ebpf/verify/values.c)
+    ebpf/verify/values.c
+    ebpf/x86.c)
