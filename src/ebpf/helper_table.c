@@ -73,6 +73,8 @@ static const struct sta__helper helpers[] = {
         {ARG(CTX), ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_get_current_cgroup_id] = {"get_current_cgroup_id", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(NONE)}},
+    [BPF_FUNC_get_cgroup_classid] = {"get_cgroup_classid", NO_FUNCTION, STA__RET_INTEGER,
+        {ARG(NONE)}},
     [BPF_FUNC_map_push_elem] = {"map_push_elem", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(MAP), ARG(MAP_VALUE), ARG(ANYTHING)}},
     [BPF_FUNC_map_pop_elem] = {"map_pop_elem", NO_FUNCTION, STA__RET_INTEGER,
@@ -183,6 +185,10 @@ static const struct sta__helper helpers[] = {
         {ARG(NONE)}},
     [BPF_FUNC_user_ringbuf_drain] = {"user_ringbuf_drain", NO_DYNPTR, STA__RET_INTEGER,
         {ARG(MAP), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
+    /* Newer than some headers. */
+    [210] = {"cgrp_storage_get", NO_KERNEL_OBJECT, STA__RET_MAP_VALUE_OR_NULL,
+        {ARG(MAP), ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
+    [211] = {"cgrp_storage_delete", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(MAP), ARG(KERNEL)}},
 };
 /* clang-format on */
 

@@ -507,7 +507,7 @@ static int fill(struct sta__verifier *v, const struct sta__fill *fill)
 static int check_available(struct sta__verifier *v, const struct sta__helper *helper, int32_t id)
 {
     if (!helper)
-        return sta__deny(v, -EINVAL, "program of this type cannot use helper #%d", id);
+        return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
     if (!helper->fn && !v->options->allow_missing_helpers)
         return sta__deny(v, -EINVAL, "program of this type cannot use helper bpf_%s#%d: %s",
                          helper->name, id, helper->why_not);

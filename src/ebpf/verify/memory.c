@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Loads, stores and atomics: what each kind of pointer allows. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ebpf/verify/verifier.h"
@@ -157,7 +158,7 @@ static int access_region(struct sta__verifier *v, const struct sta__memory_acces
 
 static int access_stack(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    int err = sta__stack_bounds(v, a->reg, a->off, a->size, a->access, false);
+    int err = sta__stack_bounds(v, a->reg, a->off, a->size, a->access);
 
     if (err)
         return err;
@@ -193,6 +194,7 @@ int sta__check_alignment(struct sta__verifier *v, const struct sta__memory_acces
 {
     const struct sta__reg *pointer = reg_of(v, a->reg);
     struct sta__tnum at;
+    char bits[64];
 
     if (!a->is_aligned && pointer->type != STA__REG_STACK)
         return 0;
@@ -200,8 +202,12 @@ int sta__check_alignment(struct sta__verifier *v, const struct sta__memory_acces
         sta__tnum_add(pointer->n.bits, sta__tnum_const((uint64_t)(int64_t)(pointer->off + a->off)));
     if (((at.value | at.mask) & (a->size - 1)) == 0)
         return 0;
-    return sta__deny(v, -EACCES, "misaligned %saccess off %d+%d size %u",
-                     pointer->type == STA__REG_STACK ? "stack " : "", pointer->off, a->off,
+    if (sta__range_is_const(&pointer->n))
+        snprintf(bits, sizeof(bits), "%lld", (long long)pointer->n.bits.value);
+    else
+        sta__tnum_text(bits, sizeof(bits), pointer->n.bits);
+    return sta__deny(v, -EACCES, "misaligned %saccess off %s+%d+%d size %u",
+                     pointer->type == STA__REG_STACK ? "stack " : "", bits, pointer->off, a->off,
                      a->size);
 }
 

@@ -212,6 +212,15 @@ static void move_number(struct sta__verifier *v, const struct bpf_insn *insn)
     }
 }
 
+static void set_part_of_pointer(struct sta__verifier *v, struct sta__reg *dst, bool is_32)
+{
+    sta__reg_unknown(v, dst);
+    if (!is_32)
+        return;
+    sta__range_zero_extend(&dst->n);
+    sta__range_sync(&dst->n);
+}
+
 static int check_move(struct sta__verifier *v, const struct bpf_insn *insn)
 {
     struct sta__reg *dst = reg_of(v, insn->dst_reg);
@@ -229,7 +238,7 @@ static int check_move(struct sta__verifier *v, const struct bpf_insn *insn)
     else if (reg_of(v, insn->src_reg)->type == STA__REG_SCALAR)
         move_number(v, insn);
     else if (is_32 || insn->off) /* a part of a pointer is just a number */
-        sta__reg_unknown(v, dst);
+        set_part_of_pointer(v, dst, is_32);
     else
         *dst = *reg_of(v, insn->src_reg);
     return 0;

@@ -167,9 +167,15 @@ static void deduce_mixed(struct sta__range *r)
     /* The upper half of a bound with the lower half's own bound: no number between the two. */
     narrow_u64(r, HIGH(r->umin) | r->umin32, HIGH(r->umax) | r->umax32);
     narrow_s64(r, (int64_t)(HIGH(r->smin) | r->umin32), (int64_t)(HIGH(r->smax) | r->umax32));
-    /* A number that is its lower half sign-extended. */
-    if (r->smin >= INT32_MIN && r->smax <= INT32_MAX)
-        narrow_s64(r, r->smin32, r->smax32);
+    /* A number that is its lower half sign-extended, and that half is not negative: it is that
+     * half. What was known of the whole is replaced, even if it was more. */
+    if (r->smin32 >= 0 && r->smin >= INT32_MIN && r->smax <= INT32_MAX) {
+        r->smin = r->smin32;
+        r->smax = r->smax32;
+        r->umin = (uint64_t)r->smin;
+        r->umax = (uint64_t)r->smax;
+        r->bits = sta__tnum_intersect(r->bits, sta__tnum_range(r->umin, r->umax));
+    }
 }
 
 static void deduce(struct sta__range *r)

@@ -49,15 +49,13 @@ static void need_slots(struct sta__verifier *v, struct sta__frame *frame, int32_
 }
 
 int sta__stack_bounds(struct sta__verifier *v, uint8_t reg, int32_t off, int64_t size,
-                      enum sta__access access, bool for_helper)
+                      enum sta__access access)
 {
     const struct sta__reg *pointer = reg_of(v, reg);
     struct sta__frame *frame = frame_at(v, pointer);
     struct sta__subprog *subprog = &v->code->subprogs[frame->subprog];
     bool is_known = sta__range_is_const(&pointer->n);
-    const char *what = for_helper            ? " indirect access to"
-                       : access == STA__READ ? " read from"
-                                             : " write to";
+    const char *what = access == STA__READ ? " read from" : " write to";
     int64_t min = off, max = off;
     int err = 0;
 
@@ -352,7 +350,7 @@ int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool 
 
     if (size == 0 && !zero_allowed)
         return sta__deny(v, -EACCES, "invalid zero-sized read");
-    err = sta__stack_bounds(v, reg, pointer->off, size, access, true);
+    err = sta__stack_bounds(v, reg, pointer->off, size, access);
     if (err)
         return err;
     if (fill && is_known) {

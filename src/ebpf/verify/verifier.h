@@ -186,7 +186,7 @@ int sta__check_helper_memory(struct sta__verifier *v, uint8_t reg, uint32_t size
 int sta__stack_load(struct sta__verifier *v, const struct sta__memory_access *a);
 int sta__stack_store(struct sta__verifier *v, const struct sta__memory_access *a);
 int sta__stack_bounds(struct sta__verifier *v, uint8_t reg, int32_t off, int64_t size,
-                      enum sta__access access, bool for_helper);
+                      enum sta__access access);
 int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool zero_allowed,
                       enum sta__access access, struct sta__fill *fill);
 /* A known number in the stack, for keys. */

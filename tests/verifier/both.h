@@ -3,8 +3,8 @@
  * One program judged twice: by the library's verifier and by the kernel's, with maps of the same
  * shape. In the instructions given here maps are named by their index below.
  */
-#ifndef STA_TESTS_BPF_BOTH_H
-#define STA_TESTS_BPF_BOTH_H
+#ifndef STA_TESTS_VERIFIER_BOTH_H
+#define STA_TESTS_VERIFIER_BOTH_H
 
 #include <linux/bpf.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bpf_both.h"
+#include "verifier/both.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "bpf_btf.h"
+#include "verifier/btf.h"
 #include "ebpf/code.h"
 #include "ebpf/verify.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bpf_btf.h"
+#include "verifier/btf.h"
 
 #include <linux/btf.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Types for the kernel, which wants to know of each subprogram that it is a function, and static.
  */
-#ifndef STA_TESTS_BPF_BTF_H
-#define STA_TESTS_BPF_BTF_H
+#ifndef STA_TESTS_VERIFIER_BTF_H
+#define STA_TESTS_VERIFIER_BTF_H
 
 #include <linux/bpf.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "bpf_random.h"
+#include "verifier/random.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "bpf_both.h"
-#include "bpf_insns.h"
+#include "verifier/both.h"
+#include "verifier/insns.h"
 
 /* What a register is believed to hold. */
 enum kind { NOTHING, NUMBER, SMALL, CONTEXT, STACK, VALUE, MAYBE_VALUE, RECORD };

@@ -3,8 +3,8 @@
  * Random programs as they might be written: most of what they do is allowed, some of it just not.
  * The same seed gives the same program.
  */
-#ifndef STA_TESTS_BPF_RANDOM_H
-#define STA_TESTS_BPF_RANDOM_H
+#ifndef STA_TESTS_VERIFIER_RANDOM_H
+#define STA_TESTS_VERIFIER_RANDOM_H
 
 #include <linux/bpf.h>
 #include <stddef.h>

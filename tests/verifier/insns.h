@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs as C arrays, an instruction a macro. R0 to R10 are registers, W64 and so on sizes. */
-#ifndef STA_TESTS_BPF_INSNS_H
-#define STA_TESTS_BPF_INSNS_H
+#ifndef STA_TESTS_VERIFIER_INSNS_H
+#define STA_TESTS_VERIFIER_INSNS_H
 
 #include <linux/bpf.h>
 
 #include "ebpf/isa.h"
 
-#define INSN(op, d, s, o, i) \
-    ((struct bpf_insn){.code = (op), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
+/* In initialisers of static data an instruction has to be just the braces: define INSN_TYPE as
+ * nothing before including this. */
+#ifndef INSN_TYPE
+#    define INSN_TYPE (struct bpf_insn)
+#endif
+#define INSN(op, d, s, o, i)                                                                       \
+    INSN_TYPE { .code = (op), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
 
+/* clang-format off */
 /* op: BPF_ADD .. BPF_ARSH, BPF_MOV */
 #define ALU(op, d, i)       INSN(BPF_ALU64 | (op) | BPF_K, d, 0, 0, i)
 #define ALUX(op, d, s)      INSN(BPF_ALU64 | (op) | BPF_X, d, s, 0, 0)
@@ -57,6 +63,8 @@
 #define CALL_NUMBER(n)      INSN(BPF_JMP | BPF_CALL, 0, 0, 0, n)
 #define CALL_SUB(delta)     INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, delta)
 #define EXIT                INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+/* clang-format on */
 
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 
