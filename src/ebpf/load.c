@@ -30,12 +30,12 @@ static const char *name_of(const struct loading *loading)
     return loading->options.name ? loading->options.name : "";
 }
 
-/* A message of the decoder: the verifier writes the text itself. */
+/* A message of the decoder or of the compiler: the verifier writes the text itself. */
 static void log_and_write(void *data, enum sta_log_level level, const char *message)
 {
     struct loading *loading = data;
 
-    if (loading->options.log_buf && loading->options.log_size)
+    if (level == STA_LOG_ERROR && loading->options.log_buf && loading->options.log_size)
         snprintf(loading->options.log_buf, loading->options.log_size, "%s\n", message);
     sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
 }
@@ -102,13 +102,19 @@ static int compile(struct loading *loading, const struct sta__log *log)
     return err;
 }
 
+/* The system may refuse executable memory (SELinux, prctl(PR_SET_MDWE)): then it is interpreted. */
 static int make_runnable(struct loading *loading)
 {
     const struct sta__log log = {log_and_write, loading};
+    int err;
 
     if (loading->options.flags & STA_PROGRAM_INTERPRET)
         return interpret(loading, &log);
-    return compile(loading, &log);
+    err = compile(loading, &log);
+    if (err != -EACCES && err != -EPERM)
+        return err;
+    sta__log(&loading->log, STA_LOG_WARN, "program '%s' is interpreted", name_of(loading));
+    return interpret(loading, &log);
 }
 
 static int make_program(struct loading *loading, size_t count)
