@@ -102,7 +102,12 @@ static int compile(struct loading *loading, const struct sta__log *log)
     return err;
 }
 
-/* The system may refuse executable memory (SELinux, prctl(PR_SET_MDWE)): then it is interpreted. */
+/* Where no memory can be made executable (PR_SET_MDWE, SELinux) programs run all the same. */
+static bool is_forbidden(int err)
+{
+    return err == -EACCES || err == -EPERM;
+}
+
 static int make_runnable(struct loading *loading)
 {
     const struct sta__log log = {log_and_write, loading};
@@ -111,9 +116,9 @@ static int make_runnable(struct loading *loading)
     if (loading->options.flags & STA_PROGRAM_INTERPRET)
         return interpret(loading, &log);
     err = compile(loading, &log);
-    if (err != -EACCES && err != -EPERM)
+    if (!is_forbidden(err))
         return err;
-    sta__log(&loading->log, STA_LOG_WARN, "program '%s' is interpreted", name_of(loading));
+    sta__log(&log, STA_LOG_WARN, "it is interpreted");
     return interpret(loading, &log);
 }
 
