@@ -26,10 +26,10 @@ target_sources(sta PRIVATE
     ebpf/verify/calls.c
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
-    ebpf/verify/helpers.c
+    ebpf/verify/helper_calls.c
     ebpf/verify/jump.c
     ebpf/verify/log.c
-    ebpf/verify/memory.c
+    ebpf/verify/access.c
     ebpf/verify/pointer.c
     ebpf/verify/prune.c
     ebpf/verify/range.c

@@ -12,8 +12,8 @@
  *     verify/pointer.c    arithmetic instructions: numbers, pointers, moves
  *     verify/jump.c       conditional jumps
  *     verify/stack.c      spills, fills, bytes of the stack
- *     verify/memory.c     loads, stores and atomics through any pointer
- *     verify/helpers.c    helper calls and their arguments
+ *     verify/access.c     loads, stores and atomics through any pointer
+ *     verify/helper_calls.c  helper calls and their arguments
  *     verify/calls.c      subprograms, callbacks, exits
  *     verify/values.c     which numbers the proof depends on (the kernel's "precision")
  *     verify/state.c      states: copying, storing, forgetting

@@ -156,7 +156,7 @@ int sta__write_reg(struct sta__verifier *v, uint8_t number);
 /* 0: go on with the next instruction; 1: jump. */
 int sta__check_jump(struct sta__verifier *v, const struct bpf_insn *insn, int32_t offset);
 
-/* memory.c */
+/* access.c */
 enum sta__access { STA__READ, STA__WRITE };
 
 struct sta__memory_access {
@@ -193,7 +193,7 @@ int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool 
 bool sta__stack_constant(struct sta__verifier *v, const struct sta__reg *reg, uint32_t size,
                          uint64_t *out);
 
-/* helpers.c */
+/* helper_calls.c */
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 
 /* calls.c */
