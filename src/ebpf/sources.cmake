@@ -22,14 +22,13 @@ target_sources(sta PRIVATE
     ebpf/jit_seal.c
     ebpf/load.c
     ebpf/verify.c
+    ebpf/verify/access.c
     ebpf/verify/alu.c
     ebpf/verify/calls.c
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
-    ebpf/verify/helper_calls.c
+    ebpf/verify/helper_call.c
     ebpf/verify/jump.c
-    ebpf/verify/log.c
-    ebpf/verify/access.c
     ebpf/verify/pointer.c
     ebpf/verify/prune.c
     ebpf/verify/range.c
@@ -38,4 +37,5 @@ target_sources(sta PRIVATE
     ebpf/verify/state.c
     ebpf/verify/tnum.c
     ebpf/verify/values.c
+    ebpf/verify/verifier_log.c
     ebpf/x86.c)

@@ -13,13 +13,13 @@
  *     verify/jump.c       conditional jumps
  *     verify/stack.c      spills, fills, bytes of the stack
  *     verify/access.c     loads, stores and atomics through any pointer
- *     verify/helper_calls.c  helper calls and their arguments
+ *     verify/helper_call.c    helper calls and their arguments
  *     verify/calls.c      subprograms, callbacks, exits
  *     verify/values.c     which numbers the proof depends on (the kernel's "precision")
  *     verify/state.c      states: copying, storing, forgetting
  *     verify/prune.c      whether a state is covered by one that was walked before
  *     verify/control_flow.c  reachability, live registers, stack of call chains
- *     verify/log.c, disasm.c  the text
+ *     verify/verifier_log.c, disasm.c  the text
  */
 #ifndef STA_EBPF_VERIFY_H
 #define STA_EBPF_VERIFY_H

@@ -8,9 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "verifier/btf.h"
 #include "ebpf/code.h"
 #include "ebpf/verify.h"
+#include "verifier/btf.h"
 
 const uint8_t both_rodata[64] = {
     1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x80, 5, 0, 0xfe, 0xff, 0xff, 0xff, /* 0: 1; 8: -.. */

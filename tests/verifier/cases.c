@@ -10,21 +10,18 @@
 /* Everything before the instructions, then the instructions. */
 #define OK(name, ...)             CASE(name, 0, NULL, 0, 0, NULL, __VA_ARGS__)
 #define BAD(name, err, text, ...) CASE(name, err, text, 0, 0, NULL, __VA_ARGS__)
-#define CASE(name, err, text, type, limit, difference, ...)                                        \
-    {name,                                                                                         \
-     (const struct bpf_insn[]){__VA_ARGS__},                                                       \
-     sizeof((const struct bpf_insn[]){__VA_ARGS__}) / sizeof(struct bpf_insn),                     \
-     err,                                                                                          \
-     text,                                                                                         \
-     type,                                                                                         \
-     limit,                                                                                        \
-     difference}
+#define CASE(name, err, text, type, limit, difference, ...)                                      \
+    {                                                                                            \
+        name, (const struct bpf_insn[]){__VA_ARGS__},                                            \
+            sizeof((const struct bpf_insn[]){__VA_ARGS__}) / sizeof(struct bpf_insn), err, text, \
+            type, limit, difference                                                              \
+    }
 #define RAW BPF_PROG_TYPE_RAW_TRACEPOINT
 
 #define RET0   MOV(R0, 0), EXIT
 #define RANDOM CALL(get_prandom_u32) /* r0: any number of 64 bits, for all that is known */
 /* r0: an element's value, or NULL. Six instructions. */
-#define LOOKUP(map, size)                                                                          \
+#define LOOKUP(map, size) \
     ST(size, R10, -8, 0), MOVX(R2, R10), ADD(R2, -8), LD_MAP(R1, map), CALL(map_lookup_elem)
 #define LOOKUP_HASH LOOKUP(MAP_HASH, BPF_DW)
 /* r0: a record of so many bytes, or NULL. Five instructions. */

@@ -11,11 +11,11 @@ struct verifier_case {
     const char *name;
     const struct bpf_insn *insns;
     size_t count;
-    int err;                 /* 0 or -errno */
-    const char *message;     /* a piece of the reason; NULL: accepted */
-    uint32_t type;           /* 0: BPF_PROG_TYPE_TRACEPOINT */
-    uint32_t context_limit;  /* see struct sta__verify_options; the kernel has none when loading */
-    const char *difference;  /* why the kernel's verdict is another one; NULL: it is the same */
+    int err;                /* 0 or -errno */
+    const char *message;    /* a piece of the reason; NULL: accepted */
+    uint32_t type;          /* 0: BPF_PROG_TYPE_TRACEPOINT */
+    uint32_t context_limit; /* see struct sta__verify_options; the kernel has none when loading */
+    const char *difference; /* why the kernel's verdict is another one; NULL: it is the same */
 };
 
 extern const struct verifier_case verifier_cases[];

@@ -32,7 +32,7 @@ BAD("lookup by a number", -EACCES, "R2 type=scalar expected=fp", LD_MAP(R1, MAP_
 BAD("key past the stack's end", -EINVAL, "invalid read from stack R2 off=-4 size=8", ST(BPF_W, R10, -4, 0), LD_MAP(R1, MAP_HASH), BUFFER(R2, 4), CALL(map_lookup_elem), RET0),
 OK("key in a value", LD_VALUE(R2, MAP_DATA, 0), LD_MAP(R1, MAP_HASH), CALL(map_lookup_elem), RET0),
 OK("key never written", LD_MAP(R1, MAP_HASH), BUFFER(R2, 8), CALL(map_lookup_elem), RET0),
-BAD("lookup in a ring buffer", -EINVAL, "cannot pass map_type 27 into func", LOOKUP(MAP_RING, BPF_DW), RET0),
+BAD("lookup in a ring buffer", -EACCES, "invalid zero-sized read", LOOKUP(MAP_RING, BPF_DW), RET0),
 BAD("lookup in a program array", -EINVAL, "cannot pass map_type 3 into func", LOOKUP(MAP_PROGS, BPF_DW), RET0),
 BAD("lookup in a stack map", -EINVAL, "cannot pass map_type 7 into func", LOOKUP(MAP_STACKS, BPF_DW), RET0),
 OK("update", ST(BPF_DW, R10, -8, 1), BUFFER(R2, 8), BUFFER(R3, 56), MOV(R4, 0), LD_MAP(R1, MAP_HASH), CALL(map_update_elem), RET0),

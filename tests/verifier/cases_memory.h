@@ -13,7 +13,7 @@ BAD("read before the value", -EACCES, "R0 min value is outside", LOOKUP_HASH, JM
 OK("value read anywhere", LOOKUP_HASH, JMP(BPF_JEQ, R0, 0, 1), LDX(BPF_DW, R1, R0, 3), RET0),
 BAD("atomic not aligned in a value", -EACCES, "misaligned access off", LOOKUP_HASH, JMP(BPF_JEQ, R0, 0, 2), MOV(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R0, R1, 4), RET0),
 OK("atomics in a value", LOOKUP_HASH, JMP(BPF_JEQ, R0, 0, 3), MOV(R1, 1), ATOMIC(BPF_W, BPF_OR, R0, R1, 4), ATOMIC(BPF_DW, BPF_ADD | BPF_FETCH, R0, R1, 8), RET0),
-BAD("atomic past the value", -EACCES, "max value is outside", LOOKUP(MAP_ARRAY, BPF_DW), MOV(R1, 1), MOVX(R6, R0), RANDOM, AND(R0, 64), ADDX(R6, R0), ATOMIC(BPF_DW, BPF_ADD, R6, R0, 0), RET0),
+BAD("atomic past the value", -EACCES, "max value is outside", LOOKUP(MAP_ARRAY, BPF_W), MOV(R1, 1), MOVX(R6, R0), RANDOM, AND(R0, 64), ADDX(R6, R0), ATOMIC(BPF_DW, BPF_ADD, R6, R0, 0), RET0),
 OK("load-acquire, store-release", LD_VALUE(R1, MAP_DATA, 0), ATOMIC(BPF_DW, BPF_LOAD_ACQ, R0, R1, 8), ATOMIC(BPF_W, BPF_STORE_REL, R1, R0, 16), RET0),
 BAD("load-acquire past the value", -EACCES, "outside of the allowed memory range", LD_VALUE(R1, MAP_DATA, 0), ATOMIC(BPF_DW, BPF_LOAD_ACQ, R0, R1, 64), RET0),
 BAD("load-acquire of the context", -EACCES, "R1 ctx is not allowed", ATOMIC(BPF_DW, BPF_LOAD_ACQ, R0, R1, 8), RET0),

@@ -356,12 +356,9 @@ void sta__range_bytes(struct sta__range *r, unsigned bytes, bool swaps)
 {
     if (swaps) {
         r->bits = sta__tnum_swap(r->bits, bytes);
-    } else if (bytes == 8) {
-        return;
-    } else {
-        r->bits.value &= (1ull << bytes * 8) - 1;
-        r->bits.mask &= (1ull << bytes * 8) - 1;
+        sta__range_forget_bounds(r);
+        sta__range_sync(r);
+    } else if (bytes < 8) {
+        sta__range_truncate(r, bytes);
     }
-    sta__range_forget_bounds(r);
-    sta__range_sync(r);
 }

@@ -188,7 +188,8 @@ static void store_unknown(struct sta__verifier *v, struct sta__frame *frame, int
             zero_matters = true;
             continue;
         }
-        sta__reg_none(&slot->spilled);
+        if (sta__is_spill(slot))
+            break_spill(slot);
         if (is_zero && *byte == STA__BYTE_ZERO)
             zero_matters = true;
         else

@@ -83,7 +83,7 @@ struct sta__verifier {
     uint64_t touched_slots; /* and slots of the current frame */
 };
 
-/* log.c */
+/* verifier_log.c */
 /* The reason of a refusal: a line of text, kept for the log. Returns err. */
 int sta__deny(struct sta__verifier *v, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -193,7 +193,7 @@ int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool 
 bool sta__stack_constant(struct sta__verifier *v, const struct sta__reg *reg, uint32_t size,
                          uint64_t *out);
 
-/* helper_calls.c */
+/* helper_call.c */
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 
 /* calls.c */

@@ -508,6 +508,8 @@ static int check_available(struct sta__verifier *v, const struct sta__helper *he
 {
     if (!helper)
         return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
+    if (id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task)
+        return sta__deny(v, -EINVAL, "%s", helper->why_not);
     if (!helper->fn && !v->options->allow_missing_helpers)
         return sta__deny(v, -EINVAL, "program of this type cannot use helper bpf_%s#%d: %s",
                          helper->name, id, helper->why_not);
