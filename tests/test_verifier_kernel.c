@@ -33,7 +33,7 @@ static struct {
 };
 
 static struct {
-    long compared, accepted, agreed, errno_differs, unsafe, stricter, wrong;
+    long compared, accepted, agreed, errno_differs, unsafe, stricter, wrong, given_up;
 } totals;
 
 static char our_log[1 << 20], kernel_log[1 << 20];
@@ -91,6 +91,11 @@ static void compare(const char *name, const struct bpf_insn *insns, size_t count
     both_ours(insns, count, type, 0, 1, &ours);
     if (ours.err && is_known(&ours))
         return;
+    /* It has not found anything wrong, but given up: loops that call back converge sooner here. */
+    if (!ours.err && !ours.wrong && kernels.err == -E2BIG) {
+        totals.given_up++;
+        return;
+    }
     if (ours.err)
         totals.stricter++;
     else
@@ -167,6 +172,7 @@ int main(int argc, char **argv)
         totals.compared, totals.accepted, totals.agreed, totals.errno_differs);
     for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++)
         printf("%ld refused: %s\n", differences[i].count, differences[i].why);
+    printf("%ld proved by the library where the kernel gives up (too complex)\n", totals.given_up);
     printf("%ld accepted only by the library, %ld refused only by it, %ld did harm when run\n",
            totals.unsafe, totals.stricter, totals.wrong);
     return wrong || totals.wrong || totals.unsafe || totals.stricter;

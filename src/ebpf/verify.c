@@ -97,12 +97,17 @@ static int check_insn(struct sta__verifier *v)
 
 /* ---- the walk ---- */
 
+static uint32_t complexity_max(const struct sta__verifier *v)
+{
+    return v->options->complexity_max ? v->options->complexity_max : COMPLEXITY_MAX;
+}
+
 /* 1: a state that was walked before covers this one. */
 static int begin_insn(struct sta__verifier *v)
 {
     int covered = 0;
 
-    if (++v->result->processed > COMPLEXITY_MAX)
+    if (++v->result->processed > complexity_max(v))
         return sta__deny(v, -E2BIG, "BPF program is too large. Processed %u insn",
                          v->result->processed);
     if (v->info[v->insn].is_prune_point)
@@ -218,8 +223,8 @@ int sta__verify(struct sta__code *code, const struct sta__verify_options *option
     if (err)
         sta__log(log, STA_LOG_ERROR, "insn %u: %s", v.insn, v.reason);
     if (sta__says(&v, STA_VERIFIER_LOG_STATE | STA_VERIFIER_LOG_FULL | STA_VERIFIER_LOG_STATS))
-        sta__say(&v, "processed %u insns (limit %d) total_states %u\n", result->processed,
-                 COMPLEXITY_MAX, result->states);
+        sta__say(&v, "processed %u insns (limit %u) total_states %u\n", result->processed,
+                 complexity_max(&v), result->states);
     result->log_is_cut = v.text.dropped != 0;
     end(&v);
     return err;

@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct sta__verify_options options = {.type = size % 2 ? BPF_PROG_TYPE_TRACEPOINT
                                                            : BPF_PROG_TYPE_RAW_TRACEPOINT,
                                           .allow_missing_helpers = true,
+                                          .complexity_max = 20000,
                                           .log_buf = text,
                                           .log_size = sizeof(text),
                                           .log_level = size % 4};

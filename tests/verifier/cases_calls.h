@@ -43,6 +43,7 @@ BAD("callback that does harm", -EACCES, "invalid mem access 'scalar'", MOV(R1, 1
 OK("loop never entered", MOV(R1, 0), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, LDX(BPF_B, R0, R1, 0), RET0),
 BAD("index of a loop is unknown", -EINVAL, "unbounded min value", MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, LD_VALUE(R3, MAP_DATA, 0), ADDX(R3, R1), LDX(BPF_B, R0, R3, 0), RET0),
 OK("index of a loop, masked", MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, AND(R1, 63), LD_VALUE(R3, MAP_DATA, 0), ADDX(R3, R1), LDX(BPF_B, R0, R3, 0), RET0),
+CASE("loop as often as a pointer", -EINVAL, "R1 is not a scalar", 0, 0, "the kernel's errno is -EFAULT", LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, RET0),
 BAD("number as a callback", -EACCES, "R2 type=scalar expected=func", MOV(R1, 10), MOV(R2, 0), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0),
 BAD("callback's context in a value", -EACCES, "R3 type=map_value expected=fp", MOV(R1, 10), LD_FUNC(R2, 7), LD_VALUE(R3, MAP_DATA, 0), MOV(R4, 0), CALL(loop), RET0, RET0),
 OK("loop in a loop", MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, RET0),

@@ -10,6 +10,8 @@
 /* What a register is believed to hold. */
 enum kind { NOTHING, NUMBER, SMALL, CONTEXT, STACK, VALUE, MAYBE_VALUE, RECORD };
 
+#define EACH (1u << 20)
+
 struct generator {
     uint64_t random;
     struct bpf_insn *insns;
@@ -18,6 +20,8 @@ struct generator {
     int sizes[11]; /* SMALL: numbers below it; VALUE, RECORD: bytes */
     size_t calls[16];
     int call_count;
+    size_t callbacks[8]; /* loads of a callback's address; EACH: for each element of a map */
+    int callback_count;
     size_t exits[64]; /* jumps to the end */
     int exit_count;
     int depth;
@@ -529,6 +533,27 @@ static void call(struct generator *g)
     after_call(g);
 }
 
+/* bpf_loop and bpf_for_each_map_elem, on a context in the stack. */
+static void call_back(struct generator *g)
+{
+    bool is_loop = chance(g, 60);
+    int small = find(g, SMALL);
+
+    if (g->callback_count == 8 || g->in_subprog || g->depth > 1)
+        return;
+    if (is_loop && small >= 0 && chance(g, 40))
+        EMIT(MOVX(R1, small));
+    else if (is_loop)
+        EMIT(MOV(R1, (int32_t)pick(g, 20)));
+    else
+        EMIT(LD_MAP(R1, chance(g, 50) ? MAP_HASH : MAP_ARRAY));
+    EMIT(MOVX(R3, R10), ADD(R3, -16), MOV(R4, 0));
+    g->callbacks[g->callback_count++] = g->count | (is_loop ? 0 : EACH);
+    EMIT(LD_FUNC(R2, 0));
+    EMIT(is_loop ? CALL(loop) : CALL(for_each_map_elem));
+    after_call(g);
+}
+
 static void pointer_games(struct generator *g)
 {
     int a = find(g, chance(g, 50) ? VALUE : STACK), b = find(g, STACK), to = any_free(g);
@@ -563,10 +588,11 @@ static void pointer_games(struct generator *g)
 static void statement(struct generator *g)
 {
     static void (*const all[])(struct generator *) = {
-        new_number,   new_number,    arithmetic,    arithmetic,    arithmetic,    make_small,
-        make_small,   make_small,    stack_access,  stack_access,  stack_pointer, lookup,
-        direct_value, memory_access, memory_access, memory_access, ring_record,   helper,
-        branch,       branch,        branch,        loop,          call,          pointer_games};
+        new_number,    new_number,  arithmetic,   arithmetic,    arithmetic,
+        make_small,    make_small,  make_small,   stack_access,  stack_access,
+        stack_pointer, lookup,      direct_value, memory_access, memory_access,
+        memory_access, ring_record, helper,       branch,        branch,
+        branch,        loop,        call,         call_back,     pointer_games};
 
     all[pick(g, sizeof(all) / sizeof(all[0]))](g);
 }
@@ -606,6 +632,41 @@ static void subprogs(struct generator *g)
     }
     for (int i = 0; i < count; i++)
         g->insns[g->calls[i]].imm = (int32_t)(start[i & (count > 1)] - g->calls[i] - 1);
+}
+
+static void callback(struct generator *g, bool is_each)
+{
+    int context = is_each ? R4 : R2;
+
+    memset(g->kinds, 0, sizeof(g->kinds));
+    set(g, R1, is_each ? NOTHING : NUMBER, 0);
+    set(g, R3, is_each ? VALUE : NOTHING, 48);
+    if (chance(g, 60)) { /* something that changes with each round */
+        EMIT(LDX(BPF_DW, R0, context, 0), ADD(R0, (int32_t)pick(g, 3)));
+        EMIT(STX(BPF_DW, context, R0, 0));
+        set(g, R0, NUMBER, 0);
+    }
+    statements(g, (int)pick(g, 5));
+    if (chance(g, 20))
+        EMIT(CALL(get_prandom_u32), AND(R0, 1), EXIT);
+    end(g);
+}
+
+/* One for loops, one for elements of maps. */
+static void callbacks(struct generator *g)
+{
+    size_t start[2] = {0};
+
+    for (int i = 0; i < g->callback_count; i++) {
+        bool is_each = g->callbacks[i] & EACH;
+        size_t at = g->callbacks[i] & ~(size_t)EACH;
+
+        if (!start[is_each]) {
+            start[is_each] = g->count;
+            callback(g, is_each);
+        }
+        g->insns[at].imm = (int32_t)(start[is_each] - at - 1);
+    }
 }
 
 /* Something small goes wrong. */
@@ -659,6 +720,8 @@ size_t random_program(struct bpf_insn *insns, uint64_t seed)
     end(g);
     g->limit = RANDOM_PROGRAM_MAX - 50;
     subprogs(g);
+    g->in_subprog = true;
+    callbacks(g);
     if (chance(g, 30))
         mutate(g);
     if (chance(g, 8))

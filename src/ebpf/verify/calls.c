@@ -85,7 +85,9 @@ int sta__push_callback(struct sta__verifier *v, int32_t id, const struct sta_map
     if (id != BPF_FUNC_loop && id != BPF_FUNC_for_each_map_elem)
         return sta__deny(v, -EINVAL, "func %d: its callbacks are not offered", id);
     if (id == BPF_FUNC_loop) {
-        /* No more rounds than asked for. */
+        /* No more rounds than asked for. The lower bits of a pointer are not known. */
+        if (frame->regs[BPF_REG_1].type != STA__REG_SCALAR)
+            return sta__deny(v, -EINVAL, "R1 is not a scalar");
         sta__reg_need(v, &frame->regs[BPF_REG_1]);
         if (frame->callback_depth >= frame->regs[BPF_REG_1].n.umax) {
             frame->callback_depth = 0;
