@@ -224,14 +224,13 @@ static bool may_be_looping(const struct sta__state *stored, const struct sta__st
 }
 
 /* Whether what this state's proof needs is not known yet: the loop that it leads back to is still
- * being walked. */
-static bool is_incomplete(const struct sta__state *state)
+ * being walked, or the one that this loop leads back to. Loops that are done are skipped for good,
+ * since there may be thousands. */
+static bool is_incomplete(struct sta__state *state)
 {
-    for (const struct sta__state *loop = state->loop; loop; loop = loop->loop) {
-        if (loop->branches)
-            return true;
-    }
-    return false;
+    while (state->loop && !state->loop->branches)
+        state->loop = state->loop->loop;
+    return state->loop != NULL;
 }
 
 /* What the stored state needs, now or later, the walked one needs. */
@@ -257,13 +256,15 @@ static void link_values(struct sta__verifier *v, const struct sta__state *stored
     }
 }
 
-/* The walked path ends in a state whose loop is not done: so do all states since that one. */
+/* The walked path ends in a state whose loop is not done: so do all states since that one. Where one
+ * is met that has noted as much, those before it have, too. */
 static void note_loop(struct sta__verifier *v, struct sta__state *loop)
 {
     loop->is_pinned = true;
     for (struct sta__state *s = v->state->parent; s && s->depth > loop->depth; s = s->parent) {
-        if (!s->loop || s->loop->depth > loop->depth)
-            s->loop = loop;
+        if (s->loop && s->loop->depth <= loop->depth)
+            break;
+        s->loop = loop;
     }
 }
 
@@ -272,11 +273,7 @@ static int hit(struct sta__verifier *v, struct sta__state *stored, bool is_loop)
     stored->hits++;
     link_values(v, stored, is_loop);
     if (is_loop) {
-        struct sta__state *loop = stored;
-
-        while (!loop->branches && loop->loop)
-            loop = loop->loop;
-        note_loop(v, loop);
+        note_loop(v, stored->branches ? stored : stored->loop);
     }
     return 1;
 }
