@@ -370,6 +370,21 @@ static void atomic(struct writer *w)
 
 static void statements(struct writer *w, unsigned count);
 
+/* Arithmetic, and a branch on whether it gave zero or less: one does not have to compare again. */
+static uint32_t branch_on_result(struct writer *w)
+{
+    static const uint8_t ops[] = {BPF_ADD, BPF_SUB, BPF_AND, BPF_OR, BPF_XOR, BPF_LSH, BPF_ARSH};
+    static const uint8_t jumps[] = {BPF_JEQ, BPF_JNE, BPF_JSLT, BPF_JSGE};
+    unsigned reg = any_target(w), op = ops[below(w, sizeof(ops))];
+
+    if (one_in(w, 2))
+        alu_imm(w, one_in(w, 2) ? BPF_ALU : BPF_ALU64, op, reg);
+    else
+        alu_reg(w, one_in(w, 2) ? BPF_ALU : BPF_ALU64, op, reg);
+    put(w, (one_in(w, 2) ? BPF_JMP : BPF_JMP32) | jumps[below(w, 4)] | BPF_K, reg, 0, 0, 0);
+    return w->out->count - 1;
+}
+
 /* A conditional jump whose distance is to be filled in. */
 static uint32_t branch(struct writer *w)
 {
@@ -377,6 +392,8 @@ static uint32_t branch(struct writer *w)
                                   BPF_JSET, BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE};
     unsigned code = ops[below(w, sizeof(ops))] | (one_in(w, 2) ? BPF_JMP : BPF_JMP32);
 
+    if (one_in(w, 3))
+        return branch_on_result(w);
     if (one_in(w, 2))
         put(w, code | BPF_X, any_number(w), any_number(w), 0, 0);
     else
