@@ -65,6 +65,7 @@ errors_have_a_status_and_a_reason()
     refuses 'bytes in hex' "$mov_42" 'xy'
     refuses 'more than one memory' "$mov_42" 00 00
     refuses 'unknown option' "$mov_42" --elf
+    refuses 'not compiled' "$mov_42" --interpret --jit
 }
 
 programs_run_both_ways

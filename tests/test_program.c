@@ -115,6 +115,50 @@ static void info_tells_how_it_runs(void **state)
     sta_program_free(program);
 }
 
+#ifndef PR_SET_MDWE
+#    define PR_SET_MDWE              65
+#    define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+#define SKIPPED 77
+
+/* Nothing is executable from then on that was writable before. */
+static void load_without_executable_memory(void)
+{
+    struct sta_program_info info = {.size = sizeof(info)};
+    struct said said = {.lines = 0};
+    const struct sta_program_options options = {
+        .size = sizeof(options), .flags = STA_PROGRAM_TRUSTED, .log = note, .log_data = &said};
+    struct sta_program *program = NULL;
+    uint64_t ret = 0;
+
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0)
+        _exit(SKIPPED);
+    must_equal(load_with(&program, "mov %r0, 7\nexit", &options), 0);
+    must(strstr(said.text, "is interpreted"));
+    must_equal(sta_program_info(program, &info), 0);
+    must(info.native == NULL && info.native_size == 0);
+    must_equal(sta_program_run(program, NULL, 0, &ret), 0);
+    must_equal(ret, 7);
+    sta_program_free(program);
+    _exit(0);
+}
+
+static void without_executable_memory_programs_are_interpreted(void **state)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0)
+        load_without_executable_memory();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        print_message("this kernel has no PR_SET_MDWE\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 static void wrong_options_are_refused(void **state)
 {
     struct said said = {.lines = 0};
@@ -416,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_program_gets_context_and_size),
         cmocka_unit_test(instructions_are_copied),
         cmocka_unit_test(info_tells_how_it_runs),
+        cmocka_unit_test(without_executable_memory_programs_are_interpreted),
         cmocka_unit_test(wrong_options_are_refused),
         cmocka_unit_test(too_few_and_too_many_instructions_are_refused),
         cmocka_unit_test(a_refusal_is_in_the_log_and_in_the_text),

@@ -30,12 +30,12 @@ static const char *name_of(const struct loading *loading)
     return loading->options.name ? loading->options.name : "";
 }
 
-/* A message of the decoder: the verifier writes the text itself. */
+/* A message of the decoder or of the compiler: the verifier writes the text itself. */
 static void log_and_write(void *data, enum sta_log_level level, const char *message)
 {
     struct loading *loading = data;
 
-    if (loading->options.log_buf && loading->options.log_size)
+    if (level == STA_LOG_ERROR && loading->options.log_buf && loading->options.log_size)
         snprintf(loading->options.log_buf, loading->options.log_size, "%s\n", message);
     sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
 }
