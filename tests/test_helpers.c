@@ -293,7 +293,8 @@ static void loop_calls_back(void **state)
     assert_int_equal(loop(&seen, 0, 0), 0);
     assert_int_equal(seen.runs, 0);
     assert_int_equal(loop(&seen, 1 << 23, 0), 1 << 23);
-    assert_int_equal(loop(&seen, (1 << 23) + 1, 0), -E2BIG);
+    assert_int_equal(loop(&seen, (1 << 23) + 1, 0), (uint32_t)-E2BIG);
+    assert_int_equal(loop(&seen, UINT64_C(1) << 32, 0), (uint32_t)-E2BIG);
     assert_int_equal(loop(&seen, 5, 1), -EINVAL);
     assert_int_equal(seen.runs, 0);
     seen.stop_at = 6;

@@ -13,6 +13,7 @@
 #include "ebpf/code.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
+#include "ebpf/verify.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -69,14 +70,36 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
 }
 
+/* A message of the verifier, which has written its text by then. */
+static void log_named(void *data, enum sta_log_level level, const char *message)
+{
+    const struct loading *loading = data;
+
+    sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
+}
+
 static int verify(struct loading *loading)
 {
-    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+    const struct sta_program_options *options = &loading->options;
+    const struct sta__log log = {log_named, loading};
+    struct sta__verify_options how = {.type = loading->program->type,
+                                      .log_buf = options->log_buf,
+                                      .log_size = options->log_size,
+                                      .log_level = options->log_level};
+    struct sta__verify_result result;
+    int err;
+
+    if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
-    sta__log(&loading->log, STA_LOG_ERROR,
-             "program '%s': there is no verifier yet; trusted programs can be loaded",
-             name_of(loading));
-    return -ENOTSUP;
+    if (options->target)
+        how.context_limit = (uint32_t)sta__program_context_limit(options->target);
+    err = sta__verify(&loading->code, &how, &result, &log);
+    loading->program->processed_insns = result.processed;
+    loading->program->context_size = result.context_size;
+    if (!result.log_is_cut)
+        return err;
+    log_named(loading, STA_LOG_ERROR, "the verifier's text is longer than the room for it");
+    return -ENOSPC;
 }
 
 static int interpret(struct loading *loading, const struct sta__log *log)
