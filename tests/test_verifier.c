@@ -19,6 +19,7 @@
 #include "ebpf/verify.h"
 #include "verifier/both.h"
 #include "verifier/cases.h"
+#include "verifier/concrete.h"
 #include "verifier/insns.h"
 #include "verifier/random.h"
 
@@ -38,12 +39,15 @@ static void cases_get_their_verdict(void **state)
     (void)state;
     for (size_t i = 0; i < verifier_case_count; i++) {
         const struct verifier_case *test = &verifier_cases[i];
-        struct both_verdict verdict = {.log = text, .log_size = sizeof(text)};
+        struct both_verdict verdict = {.log = text, .log_size = sizeof(text), .runs = 20};
 
         both_ours(test->insns, test->count, type_of(test), test->context_limit,
                   STA_VERIFIER_LOG_STATE, &verdict);
-        if (verdict.err == test->err && (!test->message || strstr(text, test->message)))
+        if (verdict.err == test->err && !verdict.wrong &&
+            (!test->message || strstr(text, test->message)))
             continue;
+        if (verdict.wrong)
+            print_error("insn %u: %s\n", verdict.wrong_insn, verdict.wrong);
         wrong++;
         print_error("%s: %d, but it is %d (%s):\n%s\n", test->name, test->err, verdict.err,
                     test->message ? test->message : "accepted", text);
@@ -223,20 +227,52 @@ static void helpers_that_are_not_offered_are_refused_with_a_reason(void **state)
     assert_non_null(strstr(message.text, "objects of the kernel"));
 }
 
-/* What was judged once is judged so again, and nothing is left behind (AddressSanitizer). */
-static void random_programs_are_judged_alike_twice(void **state)
+/* A case that is refused, run all the same: what is wrong with it has to be seen. */
+static void run_unproved(const struct bpf_insn *insns, size_t count, const char *wrong,
+                         uint32_t where)
+{
+    const struct sta__map_finder finder = {find_array, NULL};
+    const struct sta__verify_result result = {.context_size = 64};
+    const struct sta__log log = {0};
+    struct sta__code code;
+    uint32_t insn;
+
+    assert_int_equal(sta__code_decode(&code, insns, count, &finder, &log), 0);
+    assert_string_equal(concrete_run(&code, &result, 1, &insn), wrong);
+    assert_int_equal(insn, where);
+    sta__code_free(&code);
+}
+
+static void checked_runs_see_what_is_wrong(void **state)
+{
+    const struct bpf_insn outside[] = {LDX(BPF_DW, R0, R1, 64), EXIT};
+    const struct bpf_insn written[] = {MOV(R0, 0), ST(BPF_B, R1, 8, 1), EXIT};
+    const struct bpf_insn above[] = {MOV(R0, 0), ST(BPF_W, R10, -2, 1), EXIT};
+
+    (void)state;
+    run_unproved(outside, COUNT(outside), "an access outside of everything", 0);
+    run_unproved(written, COUNT(written), "a write to what is read-only", 1);
+    run_unproved(above, COUNT(above), "an access outside of everything", 1);
+}
+
+/* What is accepted does nothing wrong, what was judged once is judged so again, and nothing is left
+ * behind (AddressSanitizer). */
+static void random_programs_do_what_was_proved(void **state)
 {
     static struct bpf_insn insns[RANDOM_PROGRAM_MAX];
 
     (void)state;
     for (uint64_t seed = 1; seed <= 300; seed++) {
         size_t count = random_program(insns, seed);
-        struct both_verdict first = {0}, second = {.log = text, .log_size = sizeof(text)};
+        struct both_verdict first = {.runs = 8}, second = {.log = text, .log_size = sizeof(text)};
 
         both_ours(insns, count, BPF_PROG_TYPE_TRACEPOINT, 0, 0, &first);
         both_ours(insns, count, BPF_PROG_TYPE_TRACEPOINT, 0, STA_VERIFIER_LOG_FULL, &second);
         assert_int_equal(first.err, second.err);
         assert_int_equal(first.processed, second.processed);
+        if (first.wrong)
+            fail_msg("seed %llu, insn %u: %s", (unsigned long long)seed, first.wrong_insn,
+                     first.wrong);
     }
 }
 
@@ -251,7 +287,8 @@ int main(void)
         cmocka_unit_test(text_is_in_the_kernels_style),
         cmocka_unit_test(a_refusal_is_one_line_in_the_log),
         cmocka_unit_test(helpers_that_are_not_offered_are_refused_with_a_reason),
-        cmocka_unit_test(random_programs_are_judged_alike_twice),
+        cmocka_unit_test(checked_runs_see_what_is_wrong),
+        cmocka_unit_test(random_programs_do_what_was_proved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 /*
  * The library's verifier against the kernel's: the same programs, with maps of the same shape, have
  * to be accepted by both or refused by both. What the library accepts and the kernel does not is a
- * failure, and so is the opposite, unless the table below says why.
+ * failure, and so is the opposite, unless the table below says why. What the library accepts is
+ * also run, with every access looked at.
  *
  *      test_verifier_kernel [--programs N] [--seed S]
  */
@@ -32,7 +33,7 @@ static struct {
 };
 
 static struct {
-    long compared, accepted, agreed, errno_differs, unsafe, stricter;
+    long compared, accepted, agreed, errno_differs, unsafe, stricter, wrong;
 } totals;
 
 static char our_log[1 << 20], kernel_log[1 << 20];
@@ -70,9 +71,13 @@ static void report(const char *name, const struct bpf_insn *insns, size_t count,
 
 static void compare(const char *name, const struct bpf_insn *insns, size_t count, uint32_t type)
 {
-    struct both_verdict ours = {0}, kernels = {0};
+    struct both_verdict ours = {.runs = 4}, kernels = {0};
 
     both_ours(insns, count, type, 0, 0, &ours);
+    if (ours.wrong) {
+        totals.wrong++;
+        printf("%s (type %u), insn %u: %s\n", name, type, ours.wrong_insn, ours.wrong);
+    }
     both_kernels(insns, count, type, 0, &kernels);
     totals.compared++;
     totals.accepted += kernels.err == 0;
@@ -162,7 +167,7 @@ int main(int argc, char **argv)
         totals.compared, totals.accepted, totals.agreed, totals.errno_differs);
     for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++)
         printf("%ld refused: %s\n", differences[i].count, differences[i].why);
-    printf("%ld accepted only by the library, %ld refused only by it\n", totals.unsafe,
-           totals.stricter);
-    return wrong || totals.unsafe || totals.stricter;
+    printf("%ld accepted only by the library, %ld refused only by it, %ld did harm when run\n",
+           totals.unsafe, totals.stricter, totals.wrong);
+    return wrong || totals.wrong || totals.unsafe || totals.stricter;
 }

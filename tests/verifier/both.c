@@ -11,13 +11,14 @@
 #include "ebpf/code.h"
 #include "ebpf/verify.h"
 #include "verifier/btf.h"
+#include "verifier/concrete.h"
 
 const uint8_t both_rodata[64] = {
     1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x80, 5, 0, 0xfe, 0xff, 0xff, 0xff, /* 0: 1; 8: -.. */
     8, 0, 0, 0, 0, 0, 0, 0, 64,   0,    0, 0, 0,    0,    0,    0x80, 'f', 'o', 'o', '%', 'd', 0,
 };
 
-static uint8_t data[64];
+static uint8_t data[64], read_only_data[64];
 
 /* In the order of enum both_map. */
 static struct sta_map maps[MAP_COUNT] = {
@@ -42,7 +43,7 @@ static struct sta_map maps[MAP_COUNT] = {
      .value_size = 64,
      .max_entries = 1,
      .flags = BPF_F_RDONLY_PROG,
-     .values = data},
+     .values = read_only_data},
 };
 
 static int find_map(void *unused, int index, int is_index, struct sta_map **out)
@@ -86,6 +87,9 @@ void both_ours(const struct bpf_insn *insns, size_t count, uint32_t type, uint32
         return;
     verdict->err = sta__verify(&code, &options, &result, &log);
     verdict->processed = result.processed;
+    verdict->wrong = NULL;
+    for (uint64_t seed = 1; !verdict->err && !verdict->wrong && seed <= verdict->runs; seed++)
+        verdict->wrong = concrete_run(&code, &result, seed, &verdict->wrong_insn);
     sta__code_free(&code);
 }
 

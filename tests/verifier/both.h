@@ -34,6 +34,9 @@ struct both_verdict {
     char *log;       /* the verifier's text */
     size_t log_size; /* room; set by the caller */
     uint32_t processed;
+    uint32_t runs;     /* how often to run it if the library accepts it: see concrete.h */
+    const char *wrong; /* what went wrong there, and where; NULL: nothing */
+    uint32_t wrong_insn;
     bool is_malformed; /* the library's decoder refused it: before the walk, unlike the kernel */
 };
 

@@ -44,8 +44,8 @@ static void sub_unsigned(uint64_t *min, uint64_t *max, uint64_t sub_min, uint64_
 
 static void add_64(struct sta__range *d, const struct sta__range *s)
 {
-    if ((int)__builtin_add_overflow(d->smin, s->smin, &d->smin) |
-        (int)__builtin_add_overflow(d->smax, s->smax, &d->smax)) {
+    if (__builtin_add_overflow(d->smin, s->smin, &d->smin) ||
+        __builtin_add_overflow(d->smax, s->smax, &d->smax)) {
         d->smin = INT64_MIN;
         d->smax = INT64_MAX;
     }
@@ -56,8 +56,8 @@ static void add_32(struct sta__range *d, const struct sta__range *s)
 {
     uint64_t min = d->umin32, max = d->umax32;
 
-    if ((int)__builtin_add_overflow(d->smin32, s->smin32, &d->smin32) |
-        (int)__builtin_add_overflow(d->smax32, s->smax32, &d->smax32)) {
+    if (__builtin_add_overflow(d->smin32, s->smin32, &d->smin32) ||
+        __builtin_add_overflow(d->smax32, s->smax32, &d->smax32)) {
         d->smin32 = INT32_MIN;
         d->smax32 = INT32_MAX;
     }
@@ -68,8 +68,8 @@ static void add_32(struct sta__range *d, const struct sta__range *s)
 
 static void sub_64(struct sta__range *d, const struct sta__range *s)
 {
-    if ((int)__builtin_sub_overflow(d->smin, s->smax, &d->smin) |
-        (int)__builtin_sub_overflow(d->smax, s->smin, &d->smax)) {
+    if (__builtin_sub_overflow(d->smin, s->smax, &d->smin) ||
+        __builtin_sub_overflow(d->smax, s->smin, &d->smax)) {
         d->smin = INT64_MIN;
         d->smax = INT64_MAX;
     }
@@ -80,8 +80,8 @@ static void sub_32(struct sta__range *d, const struct sta__range *s)
 {
     uint64_t min = d->umin32, max = d->umax32;
 
-    if ((int)__builtin_sub_overflow(d->smin32, s->smax32, &d->smin32) |
-        (int)__builtin_sub_overflow(d->smax32, s->smin32, &d->smax32)) {
+    if (__builtin_sub_overflow(d->smin32, s->smax32, &d->smin32) ||
+        __builtin_sub_overflow(d->smax32, s->smin32, &d->smax32)) {
         d->smin32 = INT32_MIN;
         d->smax32 = INT32_MAX;
     }
@@ -116,8 +116,8 @@ static void mul_64(struct sta__range *d, const struct sta__range *s)
 {
     const int64_t a[2] = {d->smin, d->smax}, b[2] = {s->smin, s->smax};
 
-    if ((int)__builtin_mul_overflow(d->umax, s->umax, &d->umax) |
-        (int)__builtin_mul_overflow(d->umin, s->umin, &d->umin)) {
+    if (__builtin_mul_overflow(d->umax, s->umax, &d->umax) ||
+        __builtin_mul_overflow(d->umin, s->umin, &d->umin)) {
         d->umin = 0;
         d->umax = UINT64_MAX;
     }
@@ -132,8 +132,8 @@ static void mul_32(struct sta__range *d, const struct sta__range *s)
     const int64_t a[2] = {d->smin32, d->smax32}, b[2] = {s->smin32, s->smax32};
     int64_t min, max;
 
-    if ((int)__builtin_mul_overflow(d->umax32, s->umax32, &d->umax32) |
-        (int)__builtin_mul_overflow(d->umin32, s->umin32, &d->umin32)) {
+    if (__builtin_mul_overflow(d->umax32, s->umax32, &d->umax32) ||
+        __builtin_mul_overflow(d->umin32, s->umin32, &d->umin32)) {
         d->umin32 = 0;
         d->umax32 = UINT32_MAX;
     }
