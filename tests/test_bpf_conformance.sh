@@ -18,7 +18,7 @@ prints()
 {
     local expected=$1 program=$2 got
     shift 2
-    got=$(echo "$program" | "$plugin" "$@" 2>"$work/errors") ||
+    got=$("$plugin" "$@" <<<"$program" 2>"$work/errors") ||
         fail "plugin $*: status $?" "$(cat "$work/errors")"
     [ "$got" = "$expected" ] || fail "plugin $*: printed '$got', expected '$expected'"
 }
@@ -28,7 +28,7 @@ refuses()
 {
     local pattern=$1 program=$2 status=0
     shift 2
-    echo "$program" | "$plugin" "$@" >"$work/out" 2>"$work/errors" || status=$?
+    "$plugin" "$@" <<<"$program" >"$work/out" 2>"$work/errors" || status=$?
     [ $status -ne 0 ] || fail "plugin $*: status 0, printed '$(cat "$work/out")'"
     grep -q -- "$pattern" "$work/errors" ||
         fail "plugin $*: says nothing of '$pattern':" "$(cat "$work/errors")"

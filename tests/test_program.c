@@ -332,7 +332,7 @@ static void what_cannot_be_attached_is_refused(void **state)
     assert_int_equal(sta_attach_program(*state, &good, NULL), -EINVAL);
     assert_int_equal(sta_attach_program(*state, &bad, program), -EINVAL);
     assert_int_equal(load_with(&raw, "mov %r0, 0\nexit", &options), 0);
-    assert_int_equal(sta_attach_program(*state, &good, raw), -EINVAL);
+    assert_int_equal(sta_attach_program(*state, &good, raw), -EINVAL); /* one call */
     sta_program_free(raw);
     sta_program_free(program);
 }

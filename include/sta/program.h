@@ -96,7 +96,9 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
  * Returns the id, or -errno: those of sta_attach(), and -EACCES if the program reads more of the
  * context than the event has (the kernel's rule: past the end of the last field that the event's
  * format lists; where no format can be read, past the end of sta_sys_enter or sta_sys_exit),
- * -EINVAL also for programs of another type than tracepoint.
+ * -EINVAL also for programs of the type raw tracepoint where the kernel has no such tracepoint:
+ * they attach to all calls, and read two arguments: the address of a struct pt_regs, which has the
+ * call's arguments and its number, and the number at the entry, the result at the exit.
  *
  * What the program returns does not matter to the call: bpf_override_return() does. From any
  * thread; not from inside a callback, since it reads the event's format from tracefs.
