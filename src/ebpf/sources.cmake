@@ -28,6 +28,7 @@ target_sources(sta PRIVATE
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
     ebpf/verify/helper_call.c
+    ebpf/verify/helper_map.c
     ebpf/verify/jump.c
     ebpf/verify/pointer.c
     ebpf/verify/prune.c

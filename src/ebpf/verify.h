@@ -5,19 +5,19 @@
  * and its words are the kernel's for programs that root loads.
  *
  *     verify.c            the walk, instruction by instruction
- *     verify/tnum.c       known and unknown bits of a number
- *     verify/range.c      bounds of a number, and what follows from one bound for another
- *     verify/alu.c        arithmetic on numbers
- *     verify/refine.c     what a comparison's result says of the numbers compared
- *     verify/pointer.c    arithmetic instructions: numbers, pointers, moves
- *     verify/jump.c       conditional jumps
- *     verify/stack.c      spills, fills, bytes of the stack
- *     verify/access.c     loads, stores and atomics through any pointer
- *     verify/helper_call.c    helper calls and their arguments
- *     verify/calls.c      subprograms, callbacks, exits
- *     verify/values.c     which numbers the proof depends on (the kernel's "precision")
- *     verify/state.c      states: copying, storing, forgetting
- *     verify/prune.c      whether a state is covered by one that was walked before
+ *     verify/tnum.c         known and unknown bits of a number
+ *     verify/range.c        bounds of a number, and what follows from one bound for another
+ *     verify/alu.c          arithmetic on numbers
+ *     verify/refine.c       what a comparison's result says of the numbers compared
+ *     verify/pointer.c      arithmetic instructions: numbers, pointers, moves
+ *     verify/jump.c         conditional jumps
+ *     verify/stack.c        spills, fills, bytes of the stack
+ *     verify/access.c       loads, stores and atomics through any pointer
+ *     verify/helper_call.c  helper calls and their arguments; helper_map.c: which take which maps
+ *     verify/calls.c        subprograms, callbacks, exits
+ *     verify/values.c       which numbers the proof depends on (the kernel's "precision")
+ *     verify/state.c        states: copying, storing, forgetting
+ *     verify/prune.c        whether a state is covered by one that was walked before
  *     verify/control_flow.c  reachability, live registers, stack of call chains
  *     verify/verifier_log.c, disasm.c  the text
  */

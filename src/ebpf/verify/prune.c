@@ -256,8 +256,8 @@ static void link_values(struct sta__verifier *v, const struct sta__state *stored
     }
 }
 
-/* The walked path ends in a state whose loop is not done: so do all states since that one. Where one
- * is met that has noted as much, those before it have, too. */
+/* The walked path ends in a state whose loop is not done: so do all states since that one. Where
+ * one is met that has noted as much, those before it have, too. */
 static void note_loop(struct sta__verifier *v, struct sta__state *loop)
 {
     loop->is_pinned = true;

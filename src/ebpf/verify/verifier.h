@@ -196,6 +196,10 @@ bool sta__stack_constant(struct sta__verifier *v, const struct sta__reg *reg, ui
 /* helper_call.c */
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 
+/* helper_map.c */
+int sta__check_helper_map(struct sta__verifier *v, const struct sta__helper *helper, int32_t id,
+                          const struct sta_map *map);
+
 /* calls.c */
 int sta__check_call(struct sta__verifier *v, const struct bpf_insn *insn);
 /* 1: the path goes on at v->insn; 0: it is done. */
