@@ -392,7 +392,7 @@ __asm__(".text\n"
         "  rep stosq\n"
         "  mov $110, %eax\n"
         "  lea 1f(%rip), %rcx\n"
-        "  jmp sta__entry\n"
+        "  jmp sta__entry_by_jump\n"
         "1:ret\n"
         ".size stack_probe, . - stack_probe\n");
 

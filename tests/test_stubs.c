@@ -49,22 +49,34 @@ static uintptr_t operand(const struct sta__instruction *instruction, uintptr_t a
     return at + instruction->length + (uintptr_t)distance;
 }
 
-/* lea resume(%rip),%rcx; jmp *slot(%rip). Returns where the jump leads. */
-static uintptr_t read_leave(uintptr_t *at, uintptr_t resume)
+static void read_bytes(uintptr_t *at, const void *bytes, size_t size)
+{
+    CHECK_EQ(memcmp((const void *)*at, bytes, size), 0);
+    *at += size;
+}
+
+/* lea -128(%rsp),%rsp; lea resume(%rip),%rcx; call *slot(%rip); lea 128(%rsp),%rsp; jmp resume.
+ * Returns what is called. */
+static uintptr_t read_call(uintptr_t *at, uintptr_t resume)
 {
     static const uint8_t lea[] = {0x48, 0x8d, 0x0d};
     struct sta__instruction instruction;
     uintptr_t slot;
 
+    read_bytes(at, "\x48\x8d\x64\x24\x80", 5);
     CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
     CHECK_EQ(memcmp((const void *)*at, lea, sizeof(lea)), 0);
     CHECK(instruction.rip_relative);
     CHECK_EQ(operand(&instruction, *at), resume);
     *at += instruction.length;
     CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
-    CHECK_EQ(instruction.kind, STA__INSTRUCTION_JUMP_INDIRECT);
-    CHECK(instruction.rip_relative);
+    CHECK_EQ(memcmp((const void *)*at, "\xff\x15", 2), 0);
     slot = operand(&instruction, *at);
+    *at += instruction.length;
+    read_bytes(at, "\x48\x8d\xa4\x24\x80\0\0\0", 8);
+    CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
+    CHECK_EQ(instruction.kind, STA__INSTRUCTION_JUMP);
+    CHECK_EQ(*at + (uintptr_t)instruction.target, resume);
     *at += instruction.length;
     return *(const uintptr_t *)slot;
 }
@@ -91,11 +103,11 @@ static void check_stub(const struct sta__site *site, uintptr_t at)
         }
         CHECK_EQ(instruction.kind, STA__INSTRUCTION_LOOP); /* jrcxz */
         native = at - instruction.length + (uintptr_t)instruction.target;
-        CHECK_EQ(read_leave(&at, resume), sta__entry);
+        CHECK_EQ(read_call(&at, resume), sta__entry);
         CHECK_EQ(at, native);
-        CHECK_EQ(read_leave(&at, resume), sta__native);
+        CHECK_EQ(read_call(&at, resume), sta__native);
     } else {
-        CHECK_EQ(read_leave(&at, resume), sta__entry);
+        CHECK_EQ(read_call(&at, resume), sta__entry);
     }
 }
 

@@ -30,17 +30,21 @@ static struct sta__section *section_of(uint64_t state)
  * perhaps left long ago and its memory used again: then the token is gone. (It could survive in a
  * hole that nobody wrote to; then calls count as missed until something does.)
  */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static bool
+STA__INLINE __attribute__((no_sanitize("address"), no_sanitize("thread"))) bool
 section_is_live(uint64_t state, uintptr_t here)
 {
     struct sta__section *section = section_of(state);
     bool section_on_alt = sta__on_alt_stack((uintptr_t)section);
-    bool here_on_alt = sta__on_alt_stack(here);
+    bool here_on_alt;
 
+    /* First what is nearly always so. */
+    if (here < (uintptr_t)section && !section_on_alt)
+        return section->token == state;
     if (!section)
         return false;
     if (sta__on_private_stack(here))
         return section->token == state;
+    here_on_alt = sta__on_alt_stack(here);
     if (section_on_alt && !here_on_alt)
         return false;
     if (section_on_alt == here_on_alt && here >= (uintptr_t)section)

@@ -53,14 +53,22 @@ static bool emit_relative(struct emitter *emitter, const void *opcode, size_t si
            emit(emitter, &short_distance, sizeof(short_distance));
 }
 
-/* Goes to where the region's header says, with the address to come back to in rcx. */
-static bool emit_leave(struct emitter *emitter, uintptr_t resume, size_t slot)
+/* Steps over the red zone, calls what the region's header says, with the address behind the site in
+ * rcx, and goes there. */
+#define CALL_SIZE 31
+static bool emit_call(struct emitter *emitter, uintptr_t resume, size_t slot)
 {
+    static const uint8_t lea_minus_128_rsp[] = {0x48, 0x8d, 0x64, 0x24, 0x80};
     static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
-    static const uint8_t jump_through[] = {0xff, 0x25};
+    static const uint8_t call_through[] = {0xff, 0x15};
+    static const uint8_t lea_128_rsp[] = {0x48, 0x8d, 0xa4, 0x24, 0x80, 0, 0, 0};
+    static const uint8_t jump[] = {0xe9};
 
-    return emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
-           emit_relative(emitter, jump_through, sizeof(jump_through), emitter->address + slot);
+    return emit(emitter, lea_minus_128_rsp, sizeof(lea_minus_128_rsp)) &&
+           emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
+           emit_relative(emitter, call_through, sizeof(call_through), emitter->address + slot) &&
+           emit(emitter, lea_128_rsp, sizeof(lea_128_rsp)) &&
+           emit_relative(emitter, jump, sizeof(jump), resume);
 }
 
 /* For a number that is not known: goes to the entry only if somebody is interested. */
@@ -69,14 +77,14 @@ static bool emit_question(struct emitter *emitter, uintptr_t resume)
     static const uint8_t movzx_al_ecx[] = {0x0f, 0xb6, 0xc8};
     static const uint8_t mov_r11[] = {0x4c, 0x8b, 0x1d};
     static const uint8_t look_up[] = {0x41, 0x0f, 0xb6, 0x0c, 0x0b};
-    static const uint8_t jrcxz[] = {0xe3, 13}; /* over the two instructions of emit_leave() */
+    static const uint8_t jrcxz[] = {0xe3, CALL_SIZE};
 
     return emit(emitter, movzx_al_ecx, sizeof(movzx_al_ecx)) &&
            emit_relative(emitter, mov_r11, sizeof(mov_r11),
                          emitter->address + offsetof(struct region, interest)) &&
            emit(emitter, look_up, sizeof(look_up)) && emit(emitter, jrcxz, sizeof(jrcxz)) &&
-           emit_leave(emitter, resume, offsetof(struct region, entry)) &&
-           emit_leave(emitter, resume, offsetof(struct region, native));
+           emit_call(emitter, resume, offsetof(struct region, entry)) &&
+           emit_call(emitter, resume, offsetof(struct region, native));
 }
 
 static bool needs_stub(const struct sta__site *site)
@@ -123,10 +131,9 @@ static uintptr_t emit_stub(struct emitter *emitter, const struct sta__site *site
 
     begin_stub(emitter);
     before = emitter->used;
-    made =
-        emit_moved(emitter, site->patch_at, site->address, analysed) &&
-        (site->nr != STA__NR_UNKNOWN ? emit_leave(emitter, resume, offsetof(struct region, entry))
-                                     : emit_question(emitter, resume));
+    made = emit_moved(emitter, site->patch_at, site->address, analysed) &&
+           (site->nr != STA__NR_UNKNOWN ? emit_call(emitter, resume, offsetof(struct region, entry))
+                                        : emit_question(emitter, resume));
     return end_stub(emitter, before, made);
 }
 
