@@ -96,6 +96,9 @@ struct sta__entry_seed {
  * its parent, which waits for it: what is kept there about the thread is about the parent. */
 extern STA__HIDDEN STA__THREAD_LOCAL bool sta__entry_borrows;
 
+/* To be called before any call is intercepted, by one thread at a time. */
+void sta__entry_init(void);
+
 /* Called from below the red zone, see above; no C function. What called it steps back over the red
  * zone and jumps to where rcx says. Unwinders see the application as the caller. */
 void sta__entry(void);
