@@ -238,11 +238,14 @@ static int attach_locked(struct sta *sta, const struct sta_attach_options *optio
     return entry.id;
 }
 
-/* Acquire: pairs with the store in rewrite.c. */
+/* Barrier, acquire: either this sees the store in rewrite.c, or what looks at `active` after that
+ * store sees the change. */
 static void tell_changed(struct sta *sta)
 {
-    void (*changed)(struct sta *) = atomic_load_explicit(&sta->changed, memory_order_acquire);
+    void (*changed)(struct sta *);
 
+    sta__full_barrier();
+    changed = atomic_load_explicit(&sta->changed, memory_order_acquire);
     if (changed)
         changed(sta);
 }
