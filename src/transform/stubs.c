@@ -192,6 +192,35 @@ static bool use_again(const struct sta__stubs_order *order, uint8_t *draft, size
     return false;
 }
 
+/* Pages behind the stubs that were made last, for those of code nearby: to find a free place means
+ * to read what is mapped where. */
+static struct sta__range spare;
+
+#define SPARE_SIZE ((size_t)8 * STA__PAGE_SIZE)
+
+static bool is_spare_near(const struct sta__range *code)
+{
+    return spare.start < spare.end && sta__near_reaches(code, spare.start, spare.end);
+}
+
+/* Memory for `size` bytes of whole pages; 0: there is none near enough. */
+static uintptr_t take_pages(const struct sta__range *code, size_t size)
+{
+    uintptr_t address;
+
+    if (is_spare_near(code) && spare.end - spare.start >= size) {
+        address = spare.start;
+        spare.start += size;
+        return address;
+    }
+    address = sta__near_alloc(code, size + SPARE_SIZE);
+    if (!address)
+        return sta__near_alloc(code, size);
+    spare.start = address + size;
+    spare.end = spare.start + SPARE_SIZE;
+    return address;
+}
+
 static int make_new(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
                     struct sta__stub *stubs)
 {
@@ -201,7 +230,7 @@ static int make_new(const struct sta__stubs_order *order, uint8_t *draft, size_t
 
     /* Any address does to find out the size. */
     size = sta__page_up(make_draft(order, draft, size, order->start, stubs));
-    address = sta__near_alloc(&code, size);
+    address = take_pages(&code, size);
     if (!address)
         return -ERANGE;
     ((struct region *)draft)->next = atomic_load_explicit(&regions, memory_order_relaxed);
