@@ -12,6 +12,7 @@
 #include "attach/dispatch.h"
 #include "base/grace.h"
 #include "base/options.h"
+#include "base/vectors.h"
 
 /* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
 #define RETIRED_SIZE_MAX ((size_t)1024 * 1024)
@@ -273,6 +274,8 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
     if (given.name && strnlen(given.name, STA_ATTACH_NAME_SIZE) == STA_ATTACH_NAME_SIZE)
         return -ENAMETOOLONG;
 
+    if (!(given.flags & STA_CALLBACK_GENERAL_REGS))
+        sta__vectors_need();
     sta__lock(&sta->lock, &saved);
     err = attach_locked(sta, &given);
     crowded = sta->retired_size > RETIRED_SIZE_MAX;
