@@ -31,10 +31,10 @@ void sta__vectors_init(void);
 void sta__vectors_need(void);
 
 /*
- * After sta__vectors_need(): calls fn(ctx, ctx_size, ret, user_data) with the x87, SSE, AVX and AVX-512 state of the caller
- * saved on the stack and restored. What has its initial value is not stored, and has it again
- * afterwards, so that the processor and the kernel go on leaving it out. The stack needed is 304
- * bytes while only xmm0-15 are in use, and up to 3032 with everything.
+ * After sta__vectors_need(): calls fn(ctx, ctx_size, ret, user_data) with the x87, SSE, AVX and
+ * AVX-512 state of the caller saved on the stack and restored. What has its initial value is not
+ * stored, and has it again afterwards, so that the processor and the kernel go on leaving it out.
+ * The stack needed is 304 bytes while only xmm0-15 are in use, and up to 3032 with everything.
  *
  * fn starts with the caller's mxcsr and x87 control word, and with an empty x87 stack. It must
  * leave x87 as the ABI says, without MMX registers in use. Where x87 was not in use, its exception
