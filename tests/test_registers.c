@@ -418,6 +418,7 @@ VICTIM(less_than_a_kib_of_stack_is_used_before_a_callback)
 
     if (UNDER_ASAN)
         victim_skip("AddressSanitizer makes frames larger");
+    sta__vectors_need();
     probe_mask = sta__vectors_tracked;
     if (!probe_mask)
         victim_skip("this processor does not tell which registers are in use");

@@ -736,7 +736,8 @@ static void each_place_of_a_block_is_searched(void **state)
         sta__scan_blocks_for_branches(start, end, bits);
         assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
         assert_int_equal(bits[1 - at / 64], 0);
-        code[at] = 0xe9;
+        code[at + 1] = 0xe9;
+        code[at] = (uint8_t)at;
         sta__scan_blocks_for_branches(start, end, bits);
         assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
     }

@@ -205,6 +205,42 @@ VICTIM(stubs_for_the_same_code_are_used_again)
     check_stub(&sites[1], again[1].address);
 }
 
+static uintptr_t page_of_stubs(const uint8_t *code)
+{
+    struct sta__stubs_order order = order_for(code);
+
+    CHECK_EQ(sta__stubs_make(&order, stubs), 0);
+    for (size_t i = 0; i < SITES; i++) {
+        if (!stubs[i].address)
+            continue;
+        check_reach(&sites[i], stubs[i].address);
+        check_stub(&sites[i], stubs[i].address);
+    }
+    return stubs[1].address & -STA__PAGE_SIZE;
+}
+
+/* Not, if a jump does not reach from one to the stubs of the other. */
+VICTIM(stubs_of_neighbours_lie_in_one_mapping)
+{
+    uint8_t *codes[3] = {make_code(), make_code(), make_code()};
+    uint8_t *far = codes[0] - ((size_t)16 << 30);
+    unsigned before;
+    uintptr_t first, last;
+
+    first = page_of_stubs(codes[0]);
+    before = count_mappings();
+    CHECK(page_of_stubs(codes[1]) != first);
+    last = page_of_stubs(codes[2]);
+    CHECK(last != first);
+    CHECK_EQ(count_mappings(), before);
+    CHECK_EQ(mmap(far, STA__PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+             far);
+    memcpy(far, codes[0], STA__PAGE_SIZE);
+    page_of_stubs(far);
+    CHECK_EQ(page_of_stubs(codes[0]), first);
+    CHECK_EQ(page_of_stubs(codes[2]), last);
+}
+
 VICTIM(no_site_needs_no_memory_for_ever)
 {
     struct sta__stubs_order order = order_for(make_code());
@@ -303,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(each_site_gets_a_stub_that_does_what_is_to_be_done),
         cmocka_unit_test(stubs_are_made_for_where_the_code_runs),
         cmocka_unit_test(stubs_for_the_same_code_are_used_again),
+        cmocka_unit_test(stubs_of_neighbours_lie_in_one_mapping),
         cmocka_unit_test(no_site_needs_no_memory_for_ever),
         cmocka_unit_test(nothing_grows_over_two_hundred_installations),
         cmocka_unit_test(nothing_grows_with_another_thread_either),

@@ -123,6 +123,13 @@ static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
     return next;
 }
 
+static bool follows_syscall_bytes(const struct sta__code_map *map, uintptr_t at)
+{
+    const uint8_t *byte = (const uint8_t *)at;
+
+    return at - map->code->start >= 2 && byte[-2] == 0x0f && byte[-1] == 0x05;
+}
+
 /*
  * glibc ends threads with
  *
@@ -135,14 +142,16 @@ static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
  * known how a thread came there. (A branch to the jump itself would make it a real one, after all:
  * see sta__code_map_settle().)
  */
-static bool is_behind_exit(const struct sta__code_map *map, uintptr_t at,
-                           const struct sta__instruction *instruction)
+static bool is_behind_exit(const struct sta__code_map *map, uintptr_t at, int64_t target)
 {
     struct sta__instruction before;
-    uintptr_t site = sta__code_map_before(map, at, &before);
+    uintptr_t site;
     int32_t nr;
 
-    if (!site || before.kind != STA__INSTRUCTION_SYSCALL || instruction->target >= 0)
+    if (target >= 0 || !follows_syscall_bytes(map, at))
+        return false;
+    site = sta__code_map_before(map, at, &before);
+    if (!site || before.kind != STA__INSTRUCTION_SYSCALL)
         return false;
     nr = sta__line_number(map, site);
     return nr == SYS_exit || nr == SYS_exit_group;
@@ -165,7 +174,7 @@ static void mark_instruction(struct sta__code_map *map, uintptr_t at,
                              const struct sta__instruction *instruction)
 {
     sta__bit_set(map->starts, sta__code_index(map, at));
-    if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction))
+    if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction->target))
         return;
     if (has_target(instruction))
         mark_target(map, at + (uintptr_t)instruction->target);
@@ -229,10 +238,35 @@ static void take_back(struct sta__code_map *map, const struct sta__span *span, u
         sta__bit_clear(map->starts, sta__code_index(map, from));
 }
 
-/* That of an instruction that is nothing but a start, or 0. */
-static unsigned plain_length(uintptr_t at, uintptr_t end)
+/* The short way to decode; 0: it has to be the long one. */
+static uint32_t step_at(uintptr_t at, uintptr_t end)
 {
-    return end - at >= STA__INSTRUCTION_MAX ? sta__decode_plain((const uint8_t *)at) : 0;
+    return end - at >= STA__INSTRUCTION_MAX ? sta__decode_step((const uint8_t *)at) : 0;
+}
+
+static int64_t distance_at_end(uintptr_t behind, unsigned size)
+{
+    int32_t distance;
+
+    if (size == 1)
+        return *(const int8_t *)(behind - 1);
+    __builtin_memcpy(&distance, (const void *)(behind - sizeof(distance)), sizeof(distance));
+    return distance;
+}
+
+/* Returns where the next one is. */
+static uintptr_t mark_step(struct sta__code_map *map, uintptr_t at, uint32_t step)
+{
+    uintptr_t behind = at + (step & STA__STEP_LENGTH);
+    int64_t distance;
+
+    sta__bit_set(map->starts, sta__code_index(map, at));
+    if (!(step & STA__STEP_DISTANCE))
+        return behind;
+    distance = distance_at_end(behind, sta__step_distance(step));
+    if (!(step & STA__STEP_ENDS) || !is_behind_exit(map, at, (int64_t)(behind - at) + distance))
+        mark_target(map, behind + (uintptr_t)distance);
+    return behind;
 }
 
 /* Decodes from `at` on as far as it goes. Returns where that is. */
@@ -241,7 +275,7 @@ static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *s
     uintptr_t start = at; /* of a function, as far as we know */
     bool falls = true;
     struct sta__instruction instruction;
-    unsigned length;
+    uint32_t step;
 
     while (at < span->end) {
         if (!falls && !span->is_function) {
@@ -251,10 +285,10 @@ static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *s
         }
         if (at == span->end)
             break;
-        if ((length = plain_length(at, span->end))) {
-            sta__bit_set(map->starts, sta__code_index(map, at));
-            falls = true;
-            at += length;
+        step = step_at(at, span->end);
+        if (step) {
+            at = mark_step(map, at, step);
+            falls = !(step & STA__STEP_ENDS);
             continue;
         }
         if (!sta__code_decode(at, span->end, &instruction)) {

@@ -109,6 +109,8 @@ static void choose_alone(struct search *search, struct sta__site *site)
     if (sta__choose_mov(&search->map, site))
         return;
     site->nr = sta__line_number(&search->map, site->address);
+    if (site->nr != STA__NR_UNKNOWN)
+        return;
     if (sta__is_cancellation_point(&search->map, site->address))
         leave(site, STA_REASON_CANCELLATION);
     else if (!sta__judge_is_reached(&search->map, site))
@@ -124,9 +126,19 @@ static void choose_short(struct search *search, unsigned hops, bool around, bool
             sta__choose_short(&search->map, &search->sites[i], &effort);
 }
 
+static bool is_any_left_to(const struct search *search, enum sta_site_method method)
+{
+    for (size_t i = 0; i < search->count; i++)
+        if (search->sites[i].method == method)
+            return true;
+    return false;
+}
+
 /* What sites change themselves cannot be displaced for others. */
 static void choose_displacing(struct search *search)
 {
+    if (!is_any_left_to(search, STA_SITE_TRAP))
+        return;
     for (size_t i = 0; i < search->count; i++) {
         const struct sta__site *site = &search->sites[i];
 

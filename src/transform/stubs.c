@@ -199,23 +199,71 @@ static bool use_again(const struct sta__stubs_order *order, uint8_t *draft, size
     return false;
 }
 
+/* Pages behind the stubs that were made last, for those of code nearby: to find a free place means
+ * to read what is mapped where. */
+static struct sta__range spare;
+
+#define SPARE_SIZE ((size_t)8 * STA__PAGE_SIZE)
+
+/* Memory for `size` bytes of whole pages; 0: there is none near enough. */
+static uintptr_t take_pages(const struct sta__range *code, size_t size)
+{
+    uintptr_t address = spare.start;
+
+    if (spare.start < spare.end && spare.end - spare.start >= size &&
+        sta__near_reaches(code, spare.start, spare.end)) {
+        spare.start += size;
+        return address;
+    }
+    address = sta__near_alloc(code, size + SPARE_SIZE);
+    if (!address)
+        return sta__near_alloc(code, size);
+    /* A child that is forked in between has none to spare. */
+    spare.end = 0;
+    sta__store_barrier();
+    spare.start = address + size;
+    sta__store_barrier();
+    spare.end = address + size + SPARE_SIZE;
+    return address;
+}
+
+static void give_pages_back(uintptr_t start, uintptr_t end)
+{
+    if (end == spare.start)
+        spare.start = start;
+    else if (start < end)
+        STA__RAW2(SYS_munmap, start, end - start);
+}
+
+/* Memory for what the draft may need at most, or at least for what it does need. Returns its
+ * address, or 0. */
+static uintptr_t take_for_draft(const struct sta__stubs_order *order, uint8_t *draft, size_t *size,
+                                struct sta__stub *stubs)
+{
+    const struct sta__range code = {order->start, order->end};
+    uintptr_t address = take_pages(&code, *size);
+
+    if (address)
+        return address;
+    /* Any address does to find out the size. */
+    *size = sta__page_up(make_draft(order, draft, *size, order->start, stubs));
+    return take_pages(&code, *size);
+}
+
 static int make_new(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
                     struct sta__stub *stubs)
 {
-    const struct sta__range code = {order->start, order->end};
-    uintptr_t address;
+    uintptr_t address = take_for_draft(order, draft, &size, stubs), end = address + size;
     int err;
 
-    /* Any address does to find out the size. */
-    size = sta__page_up(make_draft(order, draft, size, order->start, stubs));
-    address = sta__near_alloc(&code, size);
     if (!address)
         return -ERANGE;
     ((struct region *)draft)->next = atomic_load_explicit(&regions, memory_order_relaxed);
-    make_draft(order, draft, size, address, stubs);
+    size = sta__page_up(make_draft(order, draft, size, address, stubs));
+    give_pages_back(address + size, end);
     err = sta__text_fill(address, draft, size);
     if (err < 0) {
-        STA__RAW2(SYS_munmap, address, size);
+        give_pages_back(address, address + size);
         return err;
     }
     /* Release: who finds it finds it filled. */
