@@ -7,12 +7,6 @@
 #include "base/gate.h"
 #include "transform/straight_line.h"
 
-/* So that 8 bytes can be read from any byte of a map. */
-#define SLACK 16
-
-/* Maps of this size are populated at once: a fault for each of their pages takes longer. */
-#define POPULATED_MAX (1u << 20)
-
 /* Where linkers align what has no unwind data: the sections .init, .plt, .text, .fini. */
 #define SECTION_ALIGNMENT 16
 
@@ -21,26 +15,14 @@
 
 int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
 {
-    size_t each = (code->end - code->start) / 8 + SLACK;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    int64_t bits;
-
-    *map = (struct sta__code_map){.code = code, .mapped = 4 * each};
-    if (map->mapped <= POPULATED_MAX)
-        flags |= MAP_POPULATE;
-    bits = STA__RAW6(SYS_mmap, 0, map->mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (bits < 0)
-        return -ENOMEM;
-    map->starts = (uint8_t *)bits;
-    map->targets = map->starts + each;
-    map->padding = map->targets + each;
-    map->taken = map->padding + each;
-    return 0;
+    map->code = code;
+    map->bits = sta__code_bits_open(code);
+    return map->bits ? 0 : -ENOMEM;
 }
 
 void sta__code_map_close(struct sta__code_map *map)
 {
-    STA__RAW2(SYS_munmap, map->starts, map->mapped);
+    sta__code_bits_close(map->bits);
 }
 
 static bool is_inside(const struct sta__code_map *map, uintptr_t address)
@@ -51,7 +33,7 @@ static bool is_inside(const struct sta__code_map *map, uintptr_t address)
 static void mark_target(struct sta__code_map *map, uintptr_t address)
 {
     if (is_inside(map, address))
-        sta__bit_set(map->targets, sta__code_index(map, address));
+        sta__bit_set(map, STA__TARGETS, address);
 }
 
 /* Spans */
@@ -173,7 +155,7 @@ void sta__code_map_settle(struct sta__code_map *map, uintptr_t site)
 static void mark_instruction(struct sta__code_map *map, uintptr_t at,
                              const struct sta__instruction *instruction)
 {
-    sta__bit_set(map->starts, sta__code_index(map, at));
+    sta__bit_set(map, STA__STARTS, at);
     if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction->target))
         return;
     if (has_target(instruction))
@@ -235,7 +217,7 @@ static void take_back(struct sta__code_map *map, const struct sta__span *span, u
 {
     sta__padding_forget(map, from, to);
     for (; from < to && !span->is_function; from++)
-        sta__bit_clear(map->starts, sta__code_index(map, from));
+        sta__bit_clear(map, STA__STARTS, from);
 }
 
 /* The short way to decode; 0: it has to be the long one. */
@@ -260,7 +242,7 @@ static uintptr_t mark_step(struct sta__code_map *map, uintptr_t at, uint32_t ste
     uintptr_t behind = at + (step & STA__STEP_LENGTH);
     int64_t distance;
 
-    sta__bit_set(map->starts, sta__code_index(map, at));
+    sta__bit_set(map, STA__STARTS, at);
     if (!(step & STA__STEP_DISTANCE))
         return behind;
     distance = distance_at_end(behind, sta__step_distance(step));
@@ -319,7 +301,7 @@ void sta__code_map_decode(struct sta__code_map *map, const struct sta__span *spa
 
 void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span)
 {
-    if (!sta__bit(map->starts, sta__code_index(map, span->start)))
+    if (!sta__bit(map, STA__STARTS, span->start))
         sta__code_map_decode(map, span);
 }
 
@@ -333,13 +315,13 @@ void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t addres
 
 bool sta__code_map_is_start(const struct sta__code_map *map, uintptr_t address)
 {
-    return is_inside(map, address) && sta__bit(map->starts, sta__code_index(map, address));
+    return is_inside(map, address) && sta__bit(map, STA__STARTS, address);
 }
 
 uintptr_t sta__code_map_start(const struct sta__code_map *map, uintptr_t address)
 {
     for (unsigned i = 0; i < STA__INSTRUCTION_MAX && address - i >= map->code->start; i++)
-        if (sta__bit(map->starts, sta__code_index(map, address - i)))
+        if (sta__bit(map, STA__STARTS, address - i))
             return address - i;
     return 0;
 }
@@ -357,8 +339,13 @@ uintptr_t sta__code_map_before(const struct sta__code_map *map, uintptr_t addres
 
 bool sta__code_map_is_target(const struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
-    for (; from < to; from++)
-        if (sta__bit(map->targets, sta__code_index(map, from)))
+    for (; from < to; from++) {
+        uint32_t record = map->bits->chunks[sta__code_index(map, from) / STA__CHUNK_SIZE];
+
+        if (sta__unlikely(record == 0 || record >= map->bits->known))
+            sta__code_bits_know_all(map);
+        if (sta__bit(map, STA__TARGETS, from))
             return true;
+    }
     return false;
 }

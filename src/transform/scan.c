@@ -42,13 +42,14 @@ uintptr_t sta__scan_syscall(uintptr_t at, uintptr_t end)
 #define BRANCH_SIZE (2 + sizeof(int32_t))
 
 /* Marks where the branches lead whose distances begin two bytes behind `at` + `list[i]`. What is
- * not inside, which cannot be foreseen, with a bit that nobody asks for. */
-static void mark_branches(struct sta__code_map *map, uintptr_t at, const uint16_t *list,
+ * not inside, which cannot be foreseen, with a bit that nobody asks for; and so what is in no
+ * record. */
+static void mark_branches(const struct sta__code_map *map, uintptr_t at, const uint16_t *list,
                           unsigned count)
 {
     const size_t size = map->code->end - map->code->start;
     const size_t first = at - map->code->start + BRANCH_SIZE;
-    uint8_t *const targets = map->targets;
+    const struct sta__code_bits *const bits = map->bits;
 
     for (unsigned i = 0; i < count; i++) {
         int32_t distance;
@@ -56,11 +57,12 @@ static void mark_branches(struct sta__code_map *map, uintptr_t at, const uint16_
 
         __builtin_memcpy(&distance, (const void *)(at + list[i] + 2), sizeof(distance));
         index = first + list[i] + (uintptr_t)(intptr_t)distance;
-        sta__bit_set(targets, index < size ? index : size);
+        index = index < size ? index : size;
+        sta__code_byte_set(sta__code_byte(bits, STA__TARGETS, index), index);
     }
 }
 
-static void mark_branch(struct sta__code_map *map, uintptr_t at)
+static void mark_branch(const struct sta__code_map *map, uintptr_t at)
 {
     const uint16_t here = 0;
 
@@ -83,7 +85,7 @@ static unsigned list_bits(uint64_t bits, unsigned at, uint16_t *list)
     return count;
 }
 
-static void mark_branches_of_blocks(struct sta__code_map *map, uintptr_t at, uintptr_t end)
+static void mark_branches_of_blocks(const struct sta__code_map *map, uintptr_t at, uintptr_t end)
 {
     uint64_t all_bits[BATCH];
     uint16_t list[BLOCK * BATCH + 1];
@@ -95,7 +97,7 @@ static void mark_branches_of_blocks(struct sta__code_map *map, uintptr_t at, uin
     mark_branches(map, at, list, count);
 }
 
-static void mark_branch_bytewise(struct sta__code_map *map, uintptr_t at)
+static void mark_branch_bytewise(const struct sta__code_map *map, uintptr_t at)
 {
     uint8_t last = byte_at(at + 1);
 
@@ -108,7 +110,7 @@ static void mark_branch_bytewise(struct sta__code_map *map, uintptr_t at)
  * branch too many costs a site the best method at worst. Every sixth word or so has one, and which
  * cannot be foreseen; so they are noted and marked with as few conditions as can be.
  */
-void sta__code_map_mark_far_branches(struct sta__code_map *map)
+void sta__code_map_mark_far_branches(const struct sta__code_map *map)
 {
     uintptr_t at = map->code->start, end = map->code->end, blocks;
 
