@@ -1,0 +1,9 @@
+# Maps: what makes them; included by ../CMakeLists.txt, which lists what programs do with them among
+# the sources of the dispatch path.
+target_sources(sta PRIVATE
+    maps/lease_set.c
+    maps/map_create.c
+    maps/map_info.c
+    maps/types.c
+    maps/types_array.c
+    maps/types_hash.c)
