@@ -128,8 +128,22 @@ STA_API int sta_map_update_batch(struct sta_map *map, const void *keys, const vo
 STA_API int sta_map_delete_batch(struct sta_map *map, const void *keys, uint32_t *count,
                                  uint64_t flags);
 
+/*
+ * Ring buffers (BPF_MAP_TYPE_RINGBUF): calls `fn` for each record in turn, until there is none, or
+ * one that its producer has yet to submit. `record` lasts for the call. What `fn` returns, if it is
+ * negative, ends this and is returned, with the record consumed.
+ *
+ * Returns how many there were; -EINVAL: no ring buffer; -EBADMSG: another process spoiled it. One
+ * consumer at a time. sta_ring_poll waits for the first record, for at most so many milliseconds,
+ * -1: for ever; 0 is returned when there was none.
+ */
+typedef int (*sta_ring_fn)(void *data, const void *record, size_t size);
+
+STA_API int sta_ring_consume(struct sta_map *map, sta_ring_fn fn, void *data);
+STA_API int sta_ring_poll(struct sta_map *map, int timeout_ms, sta_ring_fn fn, void *data);
+
 /* From now on hosts cannot change it, in no process; programs can, unless it has
- * BPF_F_RDONLY_PROG. Returns 0 or -EBUSY: it is frozen already. */
+ * BPF_F_RDONLY_PROG. Returns 0 or -EPERM: it is frozen already, or BPF_F_RDONLY. */
 STA_API int sta_map_freeze(struct sta_map *map);
 
 /* What is known of a map. Set `size`; fields past it are not filled. */

@@ -90,6 +90,17 @@ struct sta__trie {
     uint32_t longest;          /* bits */
 };
 
+struct sta__object_array {
+    _Atomic uint64_t *ids;
+};
+
+struct sta__stacks {
+    char *slots;
+    uint32_t stride;
+    uint32_t count; /* a power of two */
+    uint64_t seed;
+};
+
 struct sta__ring {
     _Atomic uint64_t *consumer; /* positions: bytes ever consumed, */
     _Atomic uint64_t *producer; /* ever reserved */
@@ -120,6 +131,8 @@ struct sta_map {
         struct sta__queue queue;
         struct sta__bloom bloom;
         struct sta__ring ring;
+        struct sta__object_array objects;
+        struct sta__stacks stacks;
     };
     struct sta__trie trie; /* beside `hash` */
     size_t size;           /* of the memfd */

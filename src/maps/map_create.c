@@ -17,6 +17,8 @@
 #include "base/options.h"
 #include "base/pages.h"
 #include "maps/lease.h"
+#include "maps/objects.h"
+#include "maps/ring.h"
 #include "maps/types.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_map_options)
@@ -61,14 +63,18 @@ static int check_attributes(struct making *making)
     const char *why = NULL;
     int err;
 
+    if ((attributes->flags & BPF_F_RDONLY) && (attributes->flags & BPF_F_WRONLY))
+        return refuse(making, -EINVAL, "it cannot be both read-only and write-only");
     making->type = sta__map_type(attributes->type);
     if (!making->type)
         return refuse(making, -EINVAL, "there is no such type here");
+    err = making->type->check_first ? making->type->check_first(attributes, &why) : 0;
+    if (err)
+        return refuse(making, err, why);
     if (attributes->flags & ~making->type->flags)
         return refuse(making, -EINVAL, "it cannot have these flags");
-    if ((attributes->flags & BPF_F_RDONLY && attributes->flags & BPF_F_WRONLY) ||
-        (attributes->flags & BPF_F_RDONLY_PROG && attributes->flags & BPF_F_WRONLY_PROG))
-        return refuse(making, -EINVAL, "it cannot be both read-only and write-only");
+    if ((attributes->flags & BPF_F_RDONLY_PROG) && (attributes->flags & BPF_F_WRONLY_PROG))
+        return refuse(making, -EINVAL, "programs can either read or write it");
     if (attributes->extra && !making->type->has_extra)
         return refuse(making, -EINVAL, "it has no use for map_extra");
     err = making->type->check(attributes, &why);
@@ -136,6 +142,20 @@ static int create_memory(struct making *making)
     return map_memory(making);
 }
 
+/* Samples of a ring lead back to it. */
+static int finish(struct making *making, struct sta_map **out)
+{
+    int err = making->attributes.type == BPF_MAP_TYPE_RINGBUF ? sta__ring_note(making->map) : 0;
+
+    if (err < 0) {
+        refuse(making, err, "there are too many ring buffers");
+        sta_map_close(making->map);
+        return err;
+    }
+    *out = making->map;
+    return 0;
+}
+
 static void fill_head(const struct making *making)
 {
     struct sta_map *map = making->map;
@@ -171,7 +191,7 @@ static uint32_t random_id(void)
     return id ? id : 1;
 }
 
-static int choose_attributes(struct making *making, const struct sta_map_options *options)
+static void choose_attributes(struct making *making, const struct sta_map_options *options)
 {
     struct sta__map_attributes *attributes = &making->attributes;
 
@@ -192,7 +212,6 @@ static int choose_attributes(struct making *making, const struct sta_map_options
         attributes->inner_max_entries = options->inner->max_entries;
         attributes->inner_flags = options->inner->flags;
     }
-    return check_name(making, options->name);
 }
 
 static int choose_cpus(struct making *making)
@@ -217,9 +236,10 @@ int sta_map_create(struct sta_map **out, const struct sta_map_options *given)
         sta__log(&making.log, STA_LOG_ERROR, "options of a map are of another version");
         return err;
     }
-    err = choose_attributes(&making, &options);
-    if (err == 0)
-        err = check_attributes(&making);
+    choose_attributes(&making, &options);
+    err = check_attributes(&making);
+    if (err == 0) /* in this order in the kernel, too */
+        err = check_name(&making, options.name);
     if (err == 0)
         err = choose_cpus(&making);
     if (err == 0)
@@ -231,8 +251,7 @@ int sta_map_create(struct sta_map **out, const struct sta_map_options *given)
         return err;
     }
     fill_head(&making);
-    *out = making.map;
-    return 0;
+    return finish(&making, out);
 }
 
 /* Opening. Nothing is believed but what can be checked. */
@@ -319,14 +338,16 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
     }
     making.map->is_frozen =
         atomic_load(&making.map->head->is_frozen) && (making.map->flags & BPF_F_RDONLY_PROG);
-    *out = making.map;
-    return 0;
+    return finish(&making, out);
 }
 
 void sta_map_close(struct sta_map *map)
 {
     if (!map)
         return;
+    if (map->type == BPF_MAP_TYPE_RINGBUF)
+        sta__ring_forget(map);
+    sta__object_forget(map);
     if (map->head)
         STA__RAW2(SYS_munmap, map->head, map->size + map->again_size);
     if (map->fd >= 0)

@@ -38,7 +38,7 @@ int sta_map_freeze(struct sta_map *map)
     if (map->flags & BPF_F_RDONLY)
         return -EPERM;
     if (atomic_exchange(&map->head->is_frozen, 1))
-        return -EBUSY;
+        return -EPERM; /* as to everything that hosts want to change */
     map->is_frozen = map->flags & BPF_F_RDONLY_PROG;
     return 0;
 }

@@ -54,6 +54,13 @@ bool sta__owner_exists(uint64_t owner)
            !process_ended(PROCESS(owner));
 }
 
+/* A thread's number alone: only the first thread of a process stays as one that was not waited for.
+ */
+bool sta__owner_thread_exists(uint32_t thread)
+{
+    return STA__RAW2(SYS_tkill, thread, 0) != -ESRCH && !process_ended(thread);
+}
+
 /*
  * Whether the frame that took a lock is gone. Its mark is on the stack until it unlocks: one that
  * was written over belongs to nobody, nor does one where the caller's own frame is now. What is

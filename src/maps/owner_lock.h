@@ -75,6 +75,7 @@ STA__INLINE uint64_t sta__owner_self(void)
 /* Whether a thread that a lock's word names exists; a process that is killed and not waited for
  * does not. */
 bool sta__owner_exists(uint64_t owner);
+bool sta__owner_thread_exists(uint32_t thread);
 
 /* Gives up what this thread left by longjmp. False: it is STA__OWNER_DEPTH deep. */
 bool sta__owner_forget_left(const struct sta__owner_guard *guard);

@@ -65,6 +65,10 @@ struct sta__map_head {
 
     _Atomic uint32_t hand __attribute__((aligned(STA__CACHE_LINE))); /* LRU: the next candidate */
     struct sta__map_hint hints[STA__HINTS];
+
+    /* Rings: consumers that wait, and a count that they sleep on. */
+    _Atomic uint32_t waiting __attribute__((aligned(STA__CACHE_LINE)));
+    _Atomic uint32_t wakes;
 };
 
 _Static_assert(sizeof(struct sta__map_head) <= STA__MAP_HEAD_SIZE, "it has to fit");

@@ -2,8 +2,13 @@
 # the sources of the dispatch path.
 target_sources(sta PRIVATE
     maps/lease_set.c
+    maps/map_batch.c
     maps/map_create.c
     maps/map_info.c
+    maps/objects_set.c
+    maps/ring_consume.c
     maps/types.c
     maps/types_array.c
-    maps/types_hash.c)
+    maps/types_hash.c
+    maps/types_objects.c
+    maps/types_other.c)

@@ -21,6 +21,17 @@ static const struct sta__map_type *const types[] = {
     [BPF_MAP_TYPE_PERCPU_ARRAY] = &sta__type_percpu_array,
     [BPF_MAP_TYPE_LRU_HASH] = &sta__type_lru_hash,
     [BPF_MAP_TYPE_LRU_PERCPU_HASH] = &sta__type_lru_percpu_hash,
+    [BPF_MAP_TYPE_PROG_ARRAY] = &sta__type_prog_array,
+    [BPF_MAP_TYPE_PERF_EVENT_ARRAY] = &sta__type_perf_event_array,
+    [BPF_MAP_TYPE_CGROUP_ARRAY] = &sta__type_prog_array,
+    [BPF_MAP_TYPE_STACK_TRACE] = &sta__type_stack_trace,
+    [BPF_MAP_TYPE_ARRAY_OF_MAPS] = &sta__type_array_of_maps,
+    [BPF_MAP_TYPE_HASH_OF_MAPS] = &sta__type_hash_of_maps,
+    [BPF_MAP_TYPE_LPM_TRIE] = &sta__type_lpm_trie,
+    [BPF_MAP_TYPE_QUEUE] = &sta__type_queue,
+    [BPF_MAP_TYPE_STACK] = &sta__type_queue,
+    [BPF_MAP_TYPE_RINGBUF] = &sta__type_ringbuf,
+    [BPF_MAP_TYPE_BLOOM_FILTER] = &sta__type_bloom_filter,
 };
 
 const struct sta__map_type *sta__map_type(uint32_t type)

@@ -24,7 +24,9 @@ struct sta__map_type {
     uint32_t flags; /* that are allowed */
     bool is_percpu;
     bool has_extra; /* map_extra means something */
-    /* 0, or the kernel's error with a reason. */
+    /* 0, or the kernel's error with a reason: what it looks at before flags (NULL: nothing), and
+     * after. */
+    int (*check_first)(const struct sta__map_attributes *attributes, const char **why);
     int (*check)(const struct sta__map_attributes *attributes, const char **why);
     /* Fills in where the parts are, and chooses the operations. */
     void (*place)(struct sta_map *map, const struct sta__map_attributes *attributes,
@@ -38,7 +40,10 @@ const struct sta__map_type *sta__map_type(uint32_t type);
 
 /* By family: types_hash.c and so on. */
 extern const struct sta__map_type sta__type_hash, sta__type_lru_hash, sta__type_percpu_hash,
-    sta__type_lru_percpu_hash, sta__type_array, sta__type_percpu_array;
+    sta__type_lru_percpu_hash, sta__type_array, sta__type_percpu_array, sta__type_ringbuf,
+    sta__type_queue, sta__type_bloom_filter, sta__type_lpm_trie, sta__type_prog_array,
+    sta__type_perf_event_array, sta__type_array_of_maps, sta__type_hash_of_maps,
+    sta__type_stack_trace;
 
 #define STA__FLAGS_ACCESS (BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
 #define STA__KMALLOC_MAX  (UINT64_C(1) << 22) /* the kernel's limit to the size of an element */
