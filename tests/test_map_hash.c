@@ -256,7 +256,7 @@ static void an_element_that_changed_hands_is_not_written_to(void **state)
     struct sta_map *map = make_map(BPF_MAP_TYPE_HASH, 8, 8, 1);
     uint64_t key = 5, other = 9, value = 6;
     struct sta__elem *elem;
-    uint32_t version;
+    uint32_t version = 0;
 
     (void)state;
     assert_int_equal(sta_map_update(map, &key, &value, BPF_ANY), 0);

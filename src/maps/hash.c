@@ -31,6 +31,8 @@ void sta__hash_begin(struct sta_map *map, uint32_t index)
      */
     atomic_store_explicit(&elem->next, STA__CHAIN_BUSY, memory_order_release);
     atomic_store_explicit(&elem->version, version + 2, memory_order_release);
+    /* Before any of what follows. */
+    sta__store_barrier();
     atomic_store_explicit(&elem->referenced, 0, memory_order_relaxed);
 }
 
@@ -201,7 +203,7 @@ STA__INLINE long update_sized(struct sta_map *map, const void *key, uint32_t key
     if (flags > BPF_EXIST)
         return -EINVAL;
     if (map->hash.other_value == 0 && flags != BPF_NOEXIST) {
-        uint32_t version;
+        uint32_t version = 0;
         struct sta__elem *elem = sta__hash_find_version(&map->hash, key, key_size, &version);
 
         if (elem && sta__hash_set_word(elem, version, sta__word_of(value, map->value_size)))
@@ -283,20 +285,20 @@ static long take(struct sta_map *map, const void *key, void *value)
     return read_locked(map, key, value, true);
 }
 
-/* The value as one update left it: if it changed meanwhile, it is read again. */
+/* The value as one update left it: if it changed meanwhile, or the element did, it is read again.
+ */
 static long read_value(struct sta_map *map, const void *key, void *value)
 {
     for (unsigned i = 0; i < READ_TRIES; i++) {
-        struct sta__elem *elem = sta__hash_find(&map->hash, key, map->key_size);
-        uint32_t version;
+        uint32_t version = 0;
+        struct sta__elem *elem = sta__hash_find_version(&map->hash, key, map->key_size, &version);
 
         if (!elem)
             return -ENOENT;
-        version = atomic_load_explicit(&elem->version, memory_order_acquire);
         sta__words_read(value,
                         (char *)elem + map->hash.value_at + (version & 1) * map->hash.other_value,
                         map->value_size);
-        if (sta__hash_is_settled(elem, version) && sta__words_are(elem->key, key, map->key_size))
+        if (sta__hash_is_settled(elem, version))
             return 0;
     }
     return read_locked(map, key, value, false);
