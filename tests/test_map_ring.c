@@ -270,11 +270,11 @@ static void producers_discard_what_the_dead_left(void **state)
 
     (void)state;
     wait_for_child(start_child(reserve_and_die, map));
-    assert_true(first->length & STA__RING_BUSY);
+    assert_true(first->word & STA__RING_BUSY);
     while (sta__ring_output(map, "x", 1, 0) == 0)
         ;
-    assert_false(first->length & STA__RING_BUSY);
-    assert_true(first->length & STA__RING_DISCARD);
+    assert_false(first->word & STA__RING_BUSY);
+    assert_true(first->word & STA__RING_DISCARD);
     sta_map_close(map);
 }
 

@@ -35,6 +35,16 @@ static uint64_t whole_size(uint64_t sample_size)
     return (sample_size + STA__RING_HEADER_SIZE + 7) & ~UINT64_C(7);
 }
 
+/* Of a record that is submitted. */
+static uint64_t word_of(const struct sta_map *map, const struct sta__ring_header *header,
+                        uint32_t length)
+{
+    uint64_t offset = (uint64_t)((const char *)header - map->ring.data) & map->ring.mask;
+    uint64_t page = ((uintptr_t)map->ring.data - (uintptr_t)map->head + offset) / STA__PAGE_SIZE;
+
+    return page << 32 | length;
+}
+
 void sta__ring_discard_left(struct sta_map *map)
 {
     struct sta__ring *ring = &map->ring;
@@ -43,15 +53,17 @@ void sta__ring_discard_left(struct sta_map *map)
 
     while (at < end && end - at <= ring->mask) {
         struct sta__ring_header *header = header_at(map, at);
-        uint32_t length = atomic_load_explicit(&header->length, memory_order_acquire);
-        uint32_t size = length & ~(STA__RING_BUSY | STA__RING_DISCARD);
+        uint64_t word = atomic_load_explicit(&header->word, memory_order_acquire);
+        uint32_t size = (uint32_t)word & ~(STA__RING_BUSY | STA__RING_DISCARD);
 
-        if (length & STA__RING_BUSY) {
-            if (sta__owner_thread_exists(atomic_load_explicit(&header->page, memory_order_relaxed)))
+        if (word & STA__RING_BUSY) {
+            if (sta__owner_thread_exists((uint32_t)(word >> 32)))
                 return; /* the consumer gets no further than this, either */
-            atomic_compare_exchange_strong_explicit(&header->length, &length,
-                                                    size | STA__RING_DISCARD, memory_order_release,
-                                                    memory_order_relaxed);
+            /* Release: for the consumer's acquire. If it fails, the thread submitted it and ended.
+             */
+            atomic_compare_exchange_strong_explicit(&header->word, &word,
+                                                    word_of(map, header, size | STA__RING_DISCARD),
+                                                    memory_order_release, memory_order_relaxed);
         }
         at += whole_size(size);
     }
@@ -69,8 +81,9 @@ static void *reserve_locked(struct sta_map *map, uint64_t size, uint64_t whole)
     if (sta__unlikely(at + whole - atomic_load_explicit(ring->consumer, memory_order_acquire) >
                       ring->mask))
         return NULL;
-    atomic_store_explicit(&header->length, (uint32_t)size | STA__RING_BUSY, memory_order_relaxed);
-    atomic_store_explicit(&header->page, (uint32_t)sta__owner_self(), memory_order_relaxed);
+    atomic_store_explicit(&header->word,
+                          (uint64_t)(uint32_t)sta__owner_self() << 32 | STA__RING_BUSY | size,
+                          memory_order_relaxed);
     /* Release: the consumer that sees the position sees the header. */
     atomic_store_explicit(ring->producer, at + whole, memory_order_release);
     return header + 1;
@@ -130,17 +143,12 @@ static void commit(struct sta_map *map, struct sta__ring_header *header, uint64_
 {
     struct sta__ring *ring = &map->ring;
     uint64_t offset = (uint64_t)((char *)header - ring->data) & ring->mask;
-    uint32_t length = atomic_load_explicit(&header->length, memory_order_relaxed);
+    uint32_t length = (uint32_t)atomic_load_explicit(&header->word, memory_order_relaxed);
 
-    atomic_store_explicit(
-        &header->page,
-        (uint32_t)(((uintptr_t)ring->data - (uintptr_t)map->head + offset) / STA__PAGE_SIZE),
-        memory_order_relaxed);
+    length = (length & ~STA__RING_BUSY) | (discard ? STA__RING_DISCARD : 0);
     /* Sequentially consistent: before the look at the consumer's position. The consumer stores its
      * position, and looks at the length then. */
-    atomic_exchange_explicit(&header->length,
-                             (length & ~STA__RING_BUSY) | (discard ? STA__RING_DISCARD : 0),
-                             memory_order_seq_cst);
+    atomic_exchange_explicit(&header->word, word_of(map, header, length), memory_order_seq_cst);
     if (flags & BPF_RB_FORCE_WAKEUP ||
         (!(flags & BPF_RB_NO_WAKEUP) &&
          (atomic_load_explicit(ring->consumer, memory_order_acquire) & ring->mask) == offset))

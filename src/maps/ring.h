@@ -14,9 +14,8 @@
  *
  *   reserve   length | BUSY, thread    under the lock
  *             position of producers    release: now the consumer sees the record
- *   submit    page offset
- *             length, DISCARD or not   exchange: now the record is the consumer's. Then, behind the
- *                                      full barrier of it, whether the consumer waits for it
+ *   submit    length, page offset      one exchange: now the record is the consumer's. Then, behind
+ *                                      the full barrier of it, whether the consumer waits for it
  *
  * A producer may be killed in between. In the kernel that cannot be, and the consumer would wait
  * for its record for ever. Here a record that is BUSY has its thread's number in the place of the
@@ -35,9 +34,11 @@
 #define STA__RING_DISCARD     (UINT32_C(1) << 30)
 #define STA__RING_HEADER_SIZE 8
 
+/* Both halves change together: what is in the upper one depends on BUSY. */
 struct sta__ring_header {
-    _Atomic uint32_t length; /* of the sample */
-    _Atomic uint32_t page;   /* of the record, counted from the head's; BUSY: the thread */
+    /* Bits 0 to 31: the length of the sample, BUSY, DISCARD. From 32 on: the page of the record,
+     * counted from the head's; BUSY: the thread. */
+    _Atomic uint64_t word;
 };
 
 extern const struct sta__map_ops sta__ring_ops;

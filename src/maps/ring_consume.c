@@ -32,7 +32,7 @@ static int consume(struct sta_map *map, sta_ring_fn fn, void *data)
 
         if (at >= end)
             return count;
-        length = atomic_load_explicit(&header->length, memory_order_acquire);
+        length = (uint32_t)atomic_load_explicit(&header->word, memory_order_acquire);
         size = length & ~RECORD_FLAG;
         if (length & STA__RING_BUSY)
             return count;
