@@ -227,6 +227,11 @@ static void *lookup8(struct sta_map *map, const void *key)
     return lookup_sized(map, key, 8);
 }
 
+static void *lookup16(struct sta_map *map, const void *key)
+{
+    return lookup_sized(map, key, 16);
+}
+
 static long update(struct sta_map *map, const void *key, const void *value, uint64_t flags)
 {
     return update_sized(map, key, map->key_size, value, flags);
@@ -240,6 +245,11 @@ static long update4(struct sta_map *map, const void *key, const void *value, uin
 static long update8(struct sta_map *map, const void *key, const void *value, uint64_t flags)
 {
     return update_sized(map, key, 8, value, flags);
+}
+
+static long update16(struct sta_map *map, const void *key, const void *value, uint64_t flags)
+{
+    return update_sized(map, key, 16, value, flags);
 }
 
 long sta__hash_remove(struct sta_map *map, const void *key)
@@ -315,6 +325,7 @@ static long read_value(struct sta_map *map, const void *key, void *value)
 const struct sta__map_ops sta__hash_ops = OPS(lookup, update);
 const struct sta__map_ops sta__hash4_ops = OPS(lookup4, update4);
 const struct sta__map_ops sta__hash8_ops = OPS(lookup8, update8);
+const struct sta__map_ops sta__hash16_ops = OPS(lookup16, update16);
 
 /* LRU: looking up is using, for programs; hosts may look without that counting. */
 static void *lookup_lru(struct sta_map *map, const void *key)

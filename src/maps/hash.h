@@ -76,7 +76,7 @@ struct sta__hash_place {
     uint32_t index;
 };
 
-extern const struct sta__map_ops sta__hash_ops, sta__hash4_ops, sta__hash8_ops;
+extern const struct sta__map_ops sta__hash_ops, sta__hash4_ops, sta__hash8_ops, sta__hash16_ops;
 extern const struct sta__map_ops sta__lru_hash_ops;
 extern const struct sta__map_ops sta__percpu_hash_ops; /* LRU, too */
 

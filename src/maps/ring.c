@@ -56,21 +56,18 @@ void sta__ring_discard_left(struct sta_map *map)
         uint64_t word = atomic_load_explicit(&header->word, memory_order_acquire);
         uint32_t size = (uint32_t)word & ~(STA__RING_BUSY | STA__RING_DISCARD);
 
-        if (word & STA__RING_BUSY) {
-            if (sta__owner_thread_exists((uint32_t)(word >> 32)))
-                return; /* the consumer gets no further than this, either */
-            /* Release: for the consumer's acquire. If it fails, the thread submitted it and ended.
-             */
-            atomic_compare_exchange_strong_explicit(&header->word, &word,
-                                                    word_of(map, header, size | STA__RING_DISCARD),
-                                                    memory_order_release, memory_order_relaxed);
-        }
+        if (!(word & STA__RING_BUSY) || sta__owner_thread_exists((uint32_t)(word >> 32)))
+            return; /* one that the consumer gets past, or waits for rightly */
+        /* Release: for the consumer's acquire. If it fails, the thread submitted it and ended. */
+        atomic_compare_exchange_strong_explicit(&header->word, &word,
+                                                word_of(map, header, size | STA__RING_DISCARD),
+                                                memory_order_release, memory_order_relaxed);
         at += whole_size(size);
     }
 }
 
 /* Under the lock. NULL: no room. */
-static void *reserve_locked(struct sta_map *map, uint64_t size, uint64_t whole)
+STA__INLINE void *reserve_locked(struct sta_map *map, uint64_t size, uint64_t whole)
 {
     struct sta__ring *ring = &map->ring;
     /* Relaxed: the lock orders it. */
@@ -93,8 +90,8 @@ void *sta__ring_reserve(struct sta_map *map, uint64_t size)
 {
     uint64_t whole = whole_size(size), slice = (map->ring.mask + 1) / LOOKS_A_LAP;
     struct sta__owner_guard guard;
+    uint64_t end;
     sta__owner_word *lock = (sta__owner_word *)(map->ring.producer + 1);
-    uint64_t position;
     void *sample;
 
     if (size > SAMPLE_MAX || whole > map->ring.mask + 1)
@@ -107,14 +104,15 @@ void *sta__ring_reserve(struct sta_map *map, uint64_t size)
         sta__ring_discard_left(map);
         sample = reserve_locked(map, size, whole);
     }
-    position = (uint64_t)((char *)sample - map->ring.data);
-    if (sta__unlikely(sample && position / slice != (position + whole) / slice))
+    /* Relaxed: this thread's own store, under the lock. */
+    end = atomic_load_explicit(map->ring.producer, memory_order_relaxed);
+    if (sta__unlikely(((end - whole) ^ end) & ~(slice - 1)))
         sta__ring_discard_left(map);
     sta__owner_unlock(lock, &guard);
     return sample;
 }
 
-static struct sta_map *map_of(const void *sample)
+STA__INLINE struct sta_map *map_of(const void *sample)
 {
     uint32_t end = atomic_load_explicit(&rings_end, memory_order_acquire);
 
@@ -138,8 +136,8 @@ static STA__NOINLINE void wake(struct sta_map *map)
         STA__RAW3(SYS_write, map->ring.wake_fd, &one, sizeof(one));
 }
 
-static void commit(struct sta_map *map, struct sta__ring_header *header, uint64_t flags,
-                   bool discard)
+STA__INLINE void commit(struct sta_map *map, struct sta__ring_header *header, uint64_t flags,
+                        bool discard)
 {
     struct sta__ring *ring = &map->ring;
     uint64_t offset = (uint64_t)((char *)header - ring->data) & ring->mask;

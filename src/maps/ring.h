@@ -55,7 +55,8 @@ long sta__ring_output(struct sta_map *map, const void *data, uint64_t size, uint
 /* bpf_ringbuf_query. */
 uint64_t sta__ring_query(struct sta_map *map, uint64_t what);
 
-/* Discards records of producers that are gone, from the consumer's position on. */
+/* Discards records of producers that are gone where the consumer stands: that at its position, and
+ * those behind it, up to the first that is none. */
 void sta__ring_discard_left(struct sta_map *map);
 
 /* So that samples lead to their map: noted while it exists. -ENFILE: there are too many. */

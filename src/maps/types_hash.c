@@ -97,9 +97,10 @@ static void place_elements(struct sta_map *map, const struct sta__map_attributes
     hash->buckets = sta__place(placer, buckets, sizeof(struct sta__bucket), STA__CACHE_LINE);
     hash->free_bits = sta__place(placer, hash->free_words, 8, STA__CACHE_LINE);
     hash->elems = sta__place(placer, hash->capacity, hash->elem_size, STA__CACHE_LINE);
-    map->ops = attributes->key_size == 4   ? &sta__hash4_ops
-               : attributes->key_size == 8 ? &sta__hash8_ops
-                                           : &sta__hash_ops;
+    map->ops = attributes->key_size == 4    ? &sta__hash4_ops
+               : attributes->key_size == 8  ? &sta__hash8_ops
+               : attributes->key_size == 16 ? &sta__hash16_ops
+                                            : &sta__hash_ops;
 }
 
 static void place(struct sta_map *map, const struct sta__map_attributes *attributes,

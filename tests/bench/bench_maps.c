@@ -21,7 +21,7 @@
 #include "maps/ring.h"
 
 #define KEYS      512 /* a power of two */
-#define RING_SIZE (1u << 24)
+#define RING_SIZE (1u << 20)
 #define SAMPLE    64 /* bytes of a record */
 
 enum row_id { NONE, HASH_UPDATE, RINGS, ROW_IDS };
