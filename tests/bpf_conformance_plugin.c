@@ -22,7 +22,7 @@
 struct request {
     const char *memory, *program;
     unsigned flags;
-    bool has_memory;
+    bool has_memory, is_native;
 };
 
 static void print_message(void *data, enum sta_log_level level, const char *message)
@@ -44,9 +44,9 @@ static int read_arguments(struct request *request, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--interpret") == 0)
-            request->flags |= STA_PROGRAM_INTERPRET;
+            request->flags = STA_PROGRAM_INTERPRET;
         else if (strcmp(argv[i], "--jit") == 0)
-            request->flags &= ~STA_PROGRAM_INTERPRET;
+            request->is_native = true;
         else if (strcmp(argv[i], "--program") == 0 && i + 1 < argc)
             request->program = argv[++i];
         else if (strncmp(argv[i], "--", 2) == 0)
@@ -90,12 +90,19 @@ static int run(const struct request *request, const struct bpf_insn *insns, size
     struct sta_program_options options = {.size = sizeof(options),
                                           .flags = request->flags | STA_PROGRAM_TRUSTED,
                                           .log = print_message};
+    struct sta_program_info info = {.size = sizeof(info)};
     struct sta_program *program;
     uint64_t result = 0;
     int err = sta_program_load(&program, insns, count, &options);
 
     if (err < 0)
         return 1;
+    sta_program_info(program, &info);
+    if (request->is_native && !info.native) {
+        fprintf(stderr, "the program was not compiled\n");
+        sta_program_free(program);
+        return 1;
+    }
     err = sta_program_run(program, size ? memory : NULL, size, &result);
     sta_program_free(program);
     if (err < 0)

@@ -9,32 +9,7 @@
 #include <string.h>
 
 #include "ebpf/isa.h"
-#include "ebpf_scan.h"
-
-#define LABELS_MAX 256
-
-struct label {
-    char name[SCAN_WORD_MAX];
-    size_t insn;
-};
-
-/* An instruction whose off or imm is the distance to a label. */
-struct reference {
-    char name[SCAN_WORD_MAX];
-    size_t insn;
-    unsigned line;
-    bool in_imm;
-};
-
-struct assembler {
-    struct bpf_insn *insns;
-    size_t count, room;
-    struct label labels[LABELS_MAX];
-    size_t label_count;
-    struct reference references[LABELS_MAX];
-    size_t reference_count;
-    struct scan scan;
-};
+#include "ebpf_operand.h"
 
 struct name {
     const char *name;
@@ -49,116 +24,6 @@ static int find(const struct name *names, const char *name)
             return names->value;
     }
     return -1;
-}
-
-static bool read_dst(struct assembler *as, struct bpf_insn *insn)
-{
-    unsigned reg;
-
-    if (!scan_register(&as->scan, &reg))
-        return false;
-    insn->dst_reg = reg & 15;
-    return true;
-}
-
-static bool read_src(struct assembler *as, struct bpf_insn *insn)
-{
-    unsigned reg;
-
-    if (!scan_register(&as->scan, &reg))
-        return false;
-    insn->src_reg = reg & 15;
-    return true;
-}
-
-/* [%r1+8]; *reg is the base. */
-static bool read_memory(struct assembler *as, unsigned *reg, int16_t *off)
-{
-    uint64_t value = 0;
-
-    if (!scan_expect(&as->scan, '[') || !scan_register(&as->scan, reg))
-        return false;
-    scan_spaces(&as->scan);
-    if (*as->scan.at != ']' && !scan_number(&as->scan, &value))
-        return false;
-    if ((int64_t)value != (int16_t)value)
-        return scan_fail(&as->scan, "offset does not fit into 16 bits");
-    *off = (int16_t)value;
-    return scan_expect(&as->scan, ']');
-}
-
-static bool read_memory_at_dst(struct assembler *as, struct bpf_insn *insn)
-{
-    unsigned reg;
-    int16_t off;
-
-    if (!read_memory(as, &reg, &off))
-        return false;
-    insn->dst_reg = reg & 15;
-    insn->off = off;
-    return scan_expect(&as->scan, ',');
-}
-
-static bool read_memory_at_src(struct assembler *as, struct bpf_insn *insn)
-{
-    unsigned reg;
-    int16_t off;
-
-    if (!read_memory(as, &reg, &off))
-        return false;
-    insn->src_reg = reg & 15;
-    insn->off = off;
-    return true;
-}
-
-/* A register, or a number: then BPF_K. */
-static bool read_source(struct assembler *as, struct bpf_insn *insn)
-{
-    int32_t imm;
-
-    if (scan_is_register(&as->scan)) {
-        insn->code |= BPF_X;
-        return read_src(as, insn);
-    }
-    if (!scan_imm(&as->scan, &imm))
-        return false;
-    insn->imm = imm;
-    return true;
-}
-
-/* A label, or the distance itself. */
-static bool read_target(struct assembler *as, struct bpf_insn *insn, bool in_imm)
-{
-    struct reference *reference = &as->references[as->reference_count];
-    uint64_t value;
-
-    scan_spaces(&as->scan);
-    if (*as->scan.at == '+' || *as->scan.at == '-' || isdigit((unsigned char)*as->scan.at)) {
-        if (!scan_number(&as->scan, &value))
-            return false;
-        if (in_imm)
-            insn->imm = (int32_t)value;
-        else
-            insn->off = (int16_t)value;
-        return true;
-    }
-    if (as->reference_count == LABELS_MAX)
-        return scan_fail(&as->scan, "too many jumps");
-    if (!scan_word(&as->scan, reference->name))
-        return false;
-    reference->insn = as->count;
-    reference->line = as->scan.line;
-    reference->in_imm = in_imm;
-    as->reference_count++;
-    return true;
-}
-
-static bool emit(struct assembler *as, const struct bpf_insn *insn)
-{
-    if (as->count == as->room)
-        return scan_fail(&as->scan, "too many instructions");
-    as->insns[as->count++] = *insn;
-    return true;
 }
 
 /* Cuts a trailing 32 or 64 off; returns the width that it stands for, 64 if there is none. */
@@ -198,11 +63,11 @@ static int alu(struct assembler *as, const char *mnemonic)
     insn.code = (uint8_t)((width == 64 ? BPF_ALU64 : BPF_ALU) | op);
     if (word[0] == 's' && (op == BPF_DIV || op == BPF_MOD))
         insn.off = 1;
-    if (!read_dst(as, &insn))
+    if (!asm_read_dst(as, &insn))
         return -1;
-    if (op != BPF_NEG && (!scan_expect(&as->scan, ',') || !read_source(as, &insn)))
+    if (op != BPF_NEG && (!scan_expect(&as->scan, ',') || !asm_read_source(as, &insn)))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int sign_extending_move(struct assembler *as, const char *mnemonic)
@@ -218,9 +83,9 @@ static int sign_extending_move(struct assembler *as, const char *mnemonic)
     insn.code = BPF_MOV | BPF_X |
                 (strcmp(mnemonic + strlen(mnemonic) - 2, "64") == 0 ? BPF_ALU64 : BPF_ALU);
     insn.off = (int16_t)bits;
-    if (!read_dst(as, &insn) || !scan_expect(&as->scan, ',') || !read_src(as, &insn))
+    if (!asm_read_dst(as, &insn) || !scan_expect(&as->scan, ',') || !asm_read_src(as, &insn))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int byte_order(struct assembler *as, const char *mnemonic)
@@ -241,9 +106,9 @@ static int byte_order(struct assembler *as, const char *mnemonic)
         return 0;
     insn.code = (uint8_t)code;
     insn.imm = atoi(mnemonic + strlen(word));
-    if (!read_dst(as, &insn))
+    if (!asm_read_dst(as, &insn))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static const struct name load_names[] = {
@@ -284,9 +149,10 @@ static int load(struct assembler *as, const char *mnemonic)
     if (code < 0)
         return 0;
     insn.code = (uint8_t)code;
-    if (!read_dst(as, &insn) || !scan_expect(&as->scan, ',') || !read_memory_at_src(as, &insn))
+    if (!asm_read_dst(as, &insn) || !scan_expect(&as->scan, ',') ||
+        !asm_read_memory_at_src(as, &insn))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int store(struct assembler *as, const char *mnemonic)
@@ -303,13 +169,13 @@ static int store(struct assembler *as, const char *mnemonic)
     if (code < 0)
         return 0;
     insn.code = (uint8_t)code;
-    if (!read_memory_at_dst(as, &insn))
+    if (!asm_read_memory_at_dst(as, &insn))
         return -1;
-    if (by_imm ? !scan_imm(&as->scan, &imm) : !read_src(as, &insn))
+    if (by_imm ? !scan_imm(&as->scan, &imm) : !asm_read_src(as, &insn))
         return -1;
     if (by_imm)
         insn.imm = imm;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int atomic(struct assembler *as, const char *mnemonic)
@@ -333,9 +199,9 @@ static int atomic(struct assembler *as, const char *mnemonic)
         return scan_fail(&as->scan, "unknown atomic operation '%s'", word) ? 1 : -1;
     if (fetches)
         insn.imm |= BPF_FETCH;
-    if (!read_memory_at_dst(as, &insn) || !read_src(as, &insn))
+    if (!asm_read_memory_at_dst(as, &insn) || !asm_read_src(as, &insn))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int branch(struct assembler *as, const char *mnemonic)
@@ -356,10 +222,10 @@ static int branch(struct assembler *as, const char *mnemonic)
     if (op < 0)
         return 0;
     insn.code = (uint8_t)((width == 64 ? BPF_JMP : BPF_JMP32) | op);
-    if (!read_dst(as, &insn) || !scan_expect(&as->scan, ',') || !read_source(as, &insn) ||
-        !scan_expect(&as->scan, ',') || !read_target(as, &insn, false))
+    if (!asm_read_dst(as, &insn) || !scan_expect(&as->scan, ',') || !asm_read_source(as, &insn) ||
+        !scan_expect(&as->scan, ',') || !asm_read_target(as, &insn, false))
         return -1;
-    return emit(as, &insn) ? 1 : -1;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static int control(struct assembler *as, const char *mnemonic)
@@ -372,15 +238,15 @@ static int control(struct assembler *as, const char *mnemonic)
         insn.code = STA__OP_EXIT;
     } else if (strcmp(mnemonic, "ja") == 0) {
         insn.code = STA__OP_JA;
-        good = read_target(as, &insn, false);
+        good = asm_read_target(as, &insn, false);
     } else if (strcmp(mnemonic, "ja32") == 0) {
         insn.code = STA__OP_JA32;
-        good = read_target(as, &insn, true);
+        good = asm_read_target(as, &insn, true);
     } else if (strcmp(mnemonic, "call") == 0) {
         insn.code = STA__OP_CALL;
         if (scan_accept_word(&as->scan, "local")) {
             insn.src_reg = BPF_PSEUDO_CALL;
-            good = read_target(as, &insn, true);
+            good = asm_read_target(as, &insn, true);
         } else {
             good = scan_imm(&as->scan, &imm);
             insn.imm = imm;
@@ -388,7 +254,7 @@ static int control(struct assembler *as, const char *mnemonic)
     } else {
         return 0;
     }
-    return good && emit(as, &insn) ? 1 : -1;
+    return good && asm_emit(as, &insn) ? 1 : -1;
 }
 
 /* A map, and for its value the offset: 3+8. */
@@ -413,7 +279,7 @@ static int wide(struct assembler *as, const char *mnemonic)
 
     if (strcmp(mnemonic, "lddw") != 0)
         return 0;
-    if (!read_dst(as, &insn[0]) || !scan_expect(&as->scan, ','))
+    if (!asm_read_dst(as, &insn[0]) || !scan_expect(&as->scan, ','))
         return -1;
     if (scan_accept_word(&as->scan, "map")) {
         insn[0].src_reg = BPF_PSEUDO_MAP_FD;
@@ -429,13 +295,13 @@ static int wide(struct assembler *as, const char *mnemonic)
         good = read_map(as, insn, true);
     } else if (scan_accept_word(&as->scan, "func")) {
         insn[0].src_reg = BPF_PSEUDO_FUNC;
-        good = read_target(as, &insn[0], true);
+        good = asm_read_target(as, &insn[0], true);
     } else {
         good = scan_number(&as->scan, &value);
         insn[0].imm = (int32_t)(uint32_t)value;
         insn[1].imm = (int32_t)(uint32_t)(value >> 32);
     }
-    return good && emit(as, &insn[0]) && emit(as, &insn[1]) ? 1 : -1;
+    return good && asm_emit(as, &insn[0]) && asm_emit(as, &insn[1]) ? 1 : -1;
 }
 
 static int any_word(struct assembler *as, const char *mnemonic)
@@ -448,16 +314,7 @@ static int any_word(struct assembler *as, const char *mnemonic)
     if (!scan_number(&as->scan, &value))
         return -1;
     memcpy(&insn, &value, sizeof(insn));
-    return emit(as, &insn) ? 1 : -1;
-}
-
-static bool define_label(struct assembler *as, const char *name)
-{
-    if (as->label_count == LABELS_MAX)
-        return scan_fail(&as->scan, "too many labels");
-    strcpy(as->labels[as->label_count].name, name);
-    as->labels[as->label_count++].insn = as->count;
-    return true;
+    return asm_emit(as, &insn) ? 1 : -1;
 }
 
 static bool assemble_line(struct assembler *as)
@@ -474,7 +331,7 @@ static bool assemble_line(struct assembler *as)
     if (!scan_word(&as->scan, word))
         return false;
     if (scan_accept(&as->scan, ':'))
-        return define_label(as, word) && assemble_line(as);
+        return asm_define_label(as, word) && assemble_line(as);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && result == 0; i++)
         result = kinds[i](as, word);
     if (result == 0)
@@ -483,35 +340,6 @@ static bool assemble_line(struct assembler *as)
     if (result > 0 && *as->scan.at != '\0')
         return scan_fail(&as->scan, "'%.20s' is too much", as->scan.at);
     return result > 0;
-}
-
-/* The first exit has the label `exit`, if nothing else does. */
-static void label_exit(struct assembler *as)
-{
-    for (size_t i = 0; i < as->count; i++) {
-        if (as->insns[i].code == STA__OP_EXIT && as->label_count < LABELS_MAX) {
-            strcpy(as->labels[as->label_count].name, "exit");
-            as->labels[as->label_count++].insn = i;
-            break;
-        }
-    }
-}
-
-static bool resolve(struct assembler *as, const struct reference *reference)
-{
-    for (size_t i = 0; i < as->label_count; i++) {
-        if (strcmp(as->labels[i].name, reference->name) == 0) {
-            long distance = (long)as->labels[i].insn - (long)reference->insn - 1;
-
-            if (reference->in_imm)
-                as->insns[reference->insn].imm = (int32_t)distance;
-            else
-                as->insns[reference->insn].off = (int16_t)distance;
-            return true;
-        }
-    }
-    as->scan.line = reference->line;
-    return scan_fail(&as->scan, "no label '%s'", reference->name);
 }
 
 static bool assemble_lines(struct assembler *as, const char *text)
@@ -534,9 +362,9 @@ static bool assemble_lines(struct assembler *as, const char *text)
             return false;
         text += length + (text[length] == '\n');
     }
-    label_exit(as);
+    asm_label_exit(as);
     for (size_t i = 0; i < as->reference_count; i++) {
-        if (!resolve(as, &as->references[i]))
+        if (!asm_resolve(as, &as->references[i]))
             return false;
     }
     return as->count > 0 || scan_fail(&as->scan, "there is no instruction");

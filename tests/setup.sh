@@ -7,8 +7,8 @@
 # shellcheck disable=SC2034 # used by those who source this
 build_packages=(gcc libc6-dev binutils make cmake)
 # shellcheck disable=SC2034
-test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev
-    strace musl-tools python3 perl sqlite3 xz-utils)
+test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev libbpf-dev
+    libclang-rt-14-dev strace musl-tools python3 perl sqlite3 xz-utils)
 # Programs to run under the agent; tests skip those that are not there.
 # shellcheck disable=SC2034
 program_packages=(redis-server nginx-light memcached wrk postgresql nodejs)
@@ -30,6 +30,9 @@ is_present()
     binutils) have ld && have ar && have nm && have objdump && have readelf ;;
     clang-format-14) have clang-format-14 || { have clang-format && clang-format --version | grep -q 'version 14\.'; } ;;
     libc6-dev) have gcc && echo '#include <stdio.h>' | gcc -E -x c - >/dev/null 2>&1 ;;
+    libbpf-dev) [ -e /usr/include/bpf/bpf_helpers.h ] ;;
+    libclang-rt-14-dev) have clang && echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer -x c -o /dev/null - >/dev/null 2>&1 ;;
     libcmocka-dev) have pkg-config && pkg-config --exists cmocka ;;
     musl-tools) have musl-gcc ;;
     nginx-light) have nginx || [ -x /usr/sbin/nginx ] ;;

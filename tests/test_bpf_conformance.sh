@@ -18,7 +18,7 @@ prints()
 {
     local expected=$1 program=$2 got
     shift 2
-    got=$(echo "$program" | "$plugin" "$@" 2>"$work/errors") ||
+    got=$("$plugin" "$@" <<<"$program" 2>"$work/errors") ||
         fail "plugin $*: status $?" "$(cat "$work/errors")"
     [ "$got" = "$expected" ] || fail "plugin $*: printed '$got', expected '$expected'"
 }
@@ -28,7 +28,7 @@ refuses()
 {
     local pattern=$1 program=$2 status=0
     shift 2
-    echo "$program" | "$plugin" "$@" >"$work/out" 2>"$work/errors" || status=$?
+    "$plugin" "$@" <<<"$program" >"$work/out" 2>"$work/errors" || status=$?
     [ $status -ne 0 ] || fail "plugin $*: status 0, printed '$(cat "$work/out")'"
     grep -q -- "$pattern" "$work/errors" ||
         fail "plugin $*: says nothing of '$pattern':" "$(cat "$work/errors")"
@@ -65,6 +65,7 @@ errors_have_a_status_and_a_reason()
     refuses 'bytes in hex' "$mov_42" 'xy'
     refuses 'more than one memory' "$mov_42" 00 00
     refuses 'unknown option' "$mov_42" --elf
+    refuses 'not compiled' "$mov_42" --interpret --jit
 }
 
 programs_run_both_ways

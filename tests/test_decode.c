@@ -369,33 +369,62 @@ static void random_bytes_stay_in_bounds(void **state)
     }
 }
 
-/* What the short way says of the code, it must have from the long one. */
-static unsigned check_plain(const uint8_t code[16])
+static bool is_branch(const struct sta__instruction *instruction)
 {
-    struct sta__instruction instruction;
-    unsigned length = sta__decode_plain(code);
-
-    if (length == 0)
-        return 0;
-    assert_int_equal(sta__decode(&instruction, code, 16), length);
-    assert_false(instruction.differs_by_maker);
-    assert_true(instruction.kind == STA__INSTRUCTION_OTHER ||
-                instruction.kind == STA__INSTRUCTION_SET_EAX ||
-                instruction.kind == STA__INSTRUCTION_INT);
-    return length;
+    return instruction->kind == STA__INSTRUCTION_JUMP ||
+           instruction->kind == STA__INSTRUCTION_JUMP_IF ||
+           instruction->kind == STA__INSTRUCTION_CALL;
 }
 
-/* Each opcode of one and of two bytes, with each ModRM and two SIBs, with and without REX. */
-static void plain_instructions_are_what_they_are(void **state)
+/* Whether there is nothing to be known of it but its length. */
+static bool only_goes_on(const struct sta__instruction *instruction)
+{
+    return instruction->kind == STA__INSTRUCTION_OTHER ||
+           instruction->kind == STA__INSTRUCTION_SET_EAX ||
+           instruction->kind == STA__INSTRUCTION_CALL_INDIRECT;
+}
+
+static bool goes_on(const struct sta__instruction *instruction)
+{
+    return instruction->kind != STA__INSTRUCTION_JUMP &&
+           instruction->kind != STA__INSTRUCTION_RETURN &&
+           instruction->kind != STA__INSTRUCTION_JUMP_INDIRECT;
+}
+
+/* What the short way says of the code, it must have from the long one. */
+static bool check_step(const uint8_t code[16])
+{
+    struct sta__instruction instruction;
+    uint32_t step = sta__decode_step(code);
+
+    if (!step)
+        return false;
+    assert_int_equal(sta__decode(&instruction, code, 16), step & STA__STEP_LENGTH);
+    assert_false(instruction.differs_by_maker);
+    assert_int_equal((step & STA__STEP_ENDS) != 0, !goes_on(&instruction));
+    assert_int_equal(sta__step_distance(step), is_branch(&instruction) ? instruction.imm_size : 0);
+    if (step & STA__STEP_DISTANCE)
+        assert_int_equal(instruction.imm_offset + instruction.imm_size, instruction.length);
+    else
+        assert_true((step & STA__STEP_ENDS) || only_goes_on(&instruction));
+    return true;
+}
+
+/* Each opcode of one and of two bytes, with each ModRM and two SIBs, with and without 66 and REX.
+ */
+static void usual_instructions_are_what_they_are(void **state)
 {
     static const uint8_t rex[] = {0, 0x40, 0x41, 0x48, 0x4f};
-    unsigned plain = 0, plain_escaped = 0;
+    const unsigned each = sizeof(rex) * 2 * 0x20000; /* one byte or two, 66 or not */
+    unsigned usual = 0, usual_escaped = 0;
 
     (void)state;
-    for (unsigned i = 0; i < 2 * sizeof(rex) * 0x20000; i++) {
-        uint8_t code[16] = {0}, *at = code, prefix = rex[i / 0x40000];
+    for (unsigned i = 0; i < 2 * each; i++) {
+        uint8_t code[16] = {0}, *at = code, prefix = rex[i / 0x80000];
         bool is_escaped = i & 0x20000;
 
+        if (i & 0x40000)
+            *at++ = 0x66;
         if (prefix)
             *at++ = prefix;
         if (is_escaped)
@@ -403,17 +432,17 @@ static void plain_instructions_are_what_they_are(void **state)
         *at++ = (uint8_t)(i >> 9);
         *at++ = (uint8_t)(i >> 1);
         *at++ = i & 1 ? 0x25 : 0x24;
-        if (check_plain(code))
-            *(is_escaped ? &plain_escaped : &plain) += 1;
+        if (check_step(code))
+            *(is_escaped ? &usual_escaped : &usual) += 1;
     }
     /* of both, a good part is */
-    assert_true(plain > sizeof(rex) * 0x20000 / 3);
-    assert_true(plain_escaped > sizeof(rex) * 0x20000 / 3);
+    assert_true(usual > each / 3);
+    assert_true(usual_escaped > each / 3);
     for (int i = 0; i < RANDOM_INSTRUCTIONS; i++) {
         uint8_t code[16];
 
         put_random_code(code);
-        check_plain(code);
+        check_step(code);
     }
 }
 
@@ -430,7 +459,7 @@ int main(void)
         cmocka_unit_test(branches_of_16_bits_are_marked),
         cmocka_unit_test(the_opcode_and_its_map_are_told),
         cmocka_unit_test(random_bytes_stay_in_bounds),
-        cmocka_unit_test(plain_instructions_are_what_they_are),
+        cmocka_unit_test(usual_instructions_are_what_they_are),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -74,6 +74,15 @@ static void check_run(const struct ebpf_case *test, struct tally *tally,
     }
 }
 
+/* Native code is not to be taken for granted: loading falls back to interpreting. */
+static void check_mode(const struct sta_program *program, unsigned flags)
+{
+    struct sta_program_info info = {.size = sizeof(info)};
+
+    assert_int_equal(sta_program_info(program, &info), 0);
+    assert_true((info.native == NULL) == ((flags & STA_PROGRAM_INTERPRET) != 0));
+}
+
 static void run_case(const struct ebpf_case *test, void *data)
 {
     struct tally *tally = data;
@@ -91,6 +100,7 @@ static void run_case(const struct ebpf_case *test, void *data)
         begin_failure(test, tally);
         fprintf(stderr, "    not loaded     %s\n", message);
     } else {
+        check_mode(program, tally->flags);
         check_run(test, tally, program);
     }
     sta_program_free(program);

@@ -72,6 +72,17 @@ install_remove_leaves_nothing_behind()
         'Installed and removed 10 times under load\.'
 }
 
+program_takes_the_internet_away()
+{
+    run program \
+        "program 'nosy': insn 0: invalid bpf_context access off=1024 size=8" \
+        'AF_INET: Operation not permitted' \
+        'AF_INET6: Operation not permitted' \
+        'AF_UNIX: a socket' \
+        'detached' \
+        'AF_INET: a socket'
+}
+
 # The first fenced block of README.md that follows a line with this text.
 readme_block()
 {
@@ -97,4 +108,5 @@ quickstart_shows_real_calls
 override_tests_an_error_path
 hook_threads_sees_old_and_new_threads
 install_remove_leaves_nothing_behind
+program_takes_the_internet_away
 readme_shows_the_program_and_its_output

@@ -392,7 +392,7 @@ __asm__(".text\n"
         "  rep stosq\n"
         "  mov $110, %eax\n"
         "  lea 1f(%rip), %rcx\n"
-        "  jmp sta__entry\n"
+        "  jmp sta__entry_by_jump\n"
         "1:ret\n"
         ".size stack_probe, . - stack_probe\n");
 
@@ -418,6 +418,7 @@ VICTIM(less_than_a_kib_of_stack_is_used_before_a_callback)
 
     if (UNDER_ASAN)
         victim_skip("AddressSanitizer makes frames larger");
+    sta__vectors_need();
     probe_mask = sta__vectors_tracked;
     if (!probe_mask)
         victim_skip("this processor does not tell which registers are in use");

@@ -135,6 +135,24 @@ VICTIM(an_intercepted_call_makes_no_other_calls)
     STA__RAW1(SYS_exit_group, 0); /* AddressSanitizer's runtime makes calls in _exit */
 }
 
+VICTIM(mapping_code_under_a_filter_makes_no_other_calls)
+{
+    static const int allowed[] = {SYS_mmap, SYS_mprotect, SYS_munmap, SYS_exit_group,
+                                  SYS_rt_sigreturn};
+    struct sta *sta = new_registry();
+    int fd = open("/proc/self/exe", O_RDONLY);
+    void *code;
+
+    install(sta);
+    allow_only(allowed, is_by_sud(sta) ? COUNT_OF(allowed) : COUNT_OF(allowed) - 1);
+    code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    CHECK(code != MAP_FAILED);
+    CHECK_EQ(mprotect(code, 4096, PROT_READ), 0);
+    CHECK_EQ(mprotect(code, 4096, PROT_READ | PROT_EXEC), 0);
+    CHECK_EQ(munmap(code, 4096), 0);
+    STA__RAW1(SYS_exit_group, 0); /* as above */
+}
+
 static _Atomic bool stop;
 
 static void *call_until_stopped(void *seen)
@@ -275,6 +293,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_call_that_a_filter_refuses_is_refused_and_seen),
         cmocka_unit_test(a_call_that_is_overridden_does_not_reach_the_filter),
         cmocka_unit_test(an_intercepted_call_makes_no_other_calls),
+        cmocka_unit_test(mapping_code_under_a_filter_makes_no_other_calls),
         cmocka_unit_test(strict_mode_works),
         cmocka_unit_test(attaching_where_rewriting_is_refused_harms_nobody),
         cmocka_unit_test(installing_where_a_call_is_refused_harms_nobody),

@@ -228,6 +228,15 @@ static void padding_that_is_jumped_into_is_code_from_there_on(void **state)
     check("{ 31 c0 0f 05 c3 90*8 c3 } { 0f 8f f2 ff ff ff c3 }", TRAP(0, 2));
 }
 
+/* From so far away, and so far before what is of use, that nobody has looked there so far. */
+static void padding_is_code_from_afar_on(void **state)
+{
+    (void)state;
+    check("{ e9 01 00 00 00 c3 } { c3 } cc*2000 { 31 c0 0f 05 c3 }",
+          SHORT(NO_MOV, 0, 2009, 1883, -1));
+    check("{ e9 03 00 00 00 c3 } { c3 } cc*2000 { 31 c0 0f 05 c3 }", TRAP(0, 2009));
+}
+
 static void gaps_between_functions_are_padding_only_as_a_whole(void **state)
 {
     (void)state;
@@ -736,7 +745,8 @@ static void each_place_of_a_block_is_searched(void **state)
         sta__scan_blocks_for_branches(start, end, bits);
         assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
         assert_int_equal(bits[1 - at / 64], 0);
-        code[at] = 0xe9;
+        code[at + 1] = 0xe9;
+        code[at] = (uint8_t)at;
         sta__scan_blocks_for_branches(start, end, bits);
         assert_int_equal(bits[at / 64], UINT64_C(1) << at % 64);
     }
@@ -980,6 +990,7 @@ int main(void)
         cmocka_unit_test(padding_behind_what_does_not_go_on_is_used),
         cmocka_unit_test(padding_that_is_executed_is_not),
         cmocka_unit_test(padding_that_is_jumped_into_is_code_from_there_on),
+        cmocka_unit_test(padding_is_code_from_afar_on),
         cmocka_unit_test(gaps_between_functions_are_padding_only_as_a_whole),
         cmocka_unit_test(padding_counts_only_within_reach),
         cmocka_unit_test(padding_is_handed_out_once),

@@ -49,22 +49,34 @@ static uintptr_t operand(const struct sta__instruction *instruction, uintptr_t a
     return at + instruction->length + (uintptr_t)distance;
 }
 
-/* lea resume(%rip),%rcx; jmp *slot(%rip). Returns where the jump leads. */
-static uintptr_t read_leave(uintptr_t *at, uintptr_t resume)
+static void read_bytes(uintptr_t *at, const void *bytes, size_t size)
+{
+    CHECK_EQ(memcmp((const void *)*at, bytes, size), 0);
+    *at += size;
+}
+
+/* lea -128(%rsp),%rsp; lea resume(%rip),%rcx; call *slot(%rip); lea 128(%rsp),%rsp; jmp resume.
+ * Returns what is called. */
+static uintptr_t read_call(uintptr_t *at, uintptr_t resume)
 {
     static const uint8_t lea[] = {0x48, 0x8d, 0x0d};
     struct sta__instruction instruction;
     uintptr_t slot;
 
+    read_bytes(at, "\x48\x8d\x64\x24\x80", 5);
     CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
     CHECK_EQ(memcmp((const void *)*at, lea, sizeof(lea)), 0);
     CHECK(instruction.rip_relative);
     CHECK_EQ(operand(&instruction, *at), resume);
     *at += instruction.length;
     CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
-    CHECK_EQ(instruction.kind, STA__INSTRUCTION_JUMP_INDIRECT);
-    CHECK(instruction.rip_relative);
+    CHECK_EQ(memcmp((const void *)*at, "\xff\x15", 2), 0);
     slot = operand(&instruction, *at);
+    *at += instruction.length;
+    read_bytes(at, "\x48\x8d\xa4\x24\x80\0\0\0", 8);
+    CHECK(sta__decode(&instruction, (const uint8_t *)*at, 16) > 0);
+    CHECK_EQ(instruction.kind, STA__INSTRUCTION_JUMP);
+    CHECK_EQ(*at + (uintptr_t)instruction.target, resume);
     *at += instruction.length;
     return *(const uintptr_t *)slot;
 }
@@ -91,11 +103,11 @@ static void check_stub(const struct sta__site *site, uintptr_t at)
         }
         CHECK_EQ(instruction.kind, STA__INSTRUCTION_LOOP); /* jrcxz */
         native = at - instruction.length + (uintptr_t)instruction.target;
-        CHECK_EQ(read_leave(&at, resume), sta__entry);
+        CHECK_EQ(read_call(&at, resume), sta__entry);
         CHECK_EQ(at, native);
-        CHECK_EQ(read_leave(&at, resume), sta__native);
+        CHECK_EQ(read_call(&at, resume), sta__native);
     } else {
-        CHECK_EQ(read_leave(&at, resume), sta__entry);
+        CHECK_EQ(read_call(&at, resume), sta__entry);
     }
 }
 
@@ -191,6 +203,42 @@ VICTIM(stubs_for_the_same_code_are_used_again)
     CHECK_EQ(sta__stubs_make(&order, again), 0);
     CHECK(stubs[1].address != again[1].address);
     check_stub(&sites[1], again[1].address);
+}
+
+static uintptr_t page_of_stubs(const uint8_t *code)
+{
+    struct sta__stubs_order order = order_for(code);
+
+    CHECK_EQ(sta__stubs_make(&order, stubs), 0);
+    for (size_t i = 0; i < SITES; i++) {
+        if (!stubs[i].address)
+            continue;
+        check_reach(&sites[i], stubs[i].address);
+        check_stub(&sites[i], stubs[i].address);
+    }
+    return stubs[1].address & -STA__PAGE_SIZE;
+}
+
+/* Not, if a jump does not reach from one to the stubs of the other. */
+VICTIM(stubs_of_neighbours_lie_in_one_mapping)
+{
+    uint8_t *codes[3] = {make_code(), make_code(), make_code()};
+    uint8_t *far = codes[0] - ((size_t)16 << 30);
+    unsigned before;
+    uintptr_t first, last;
+
+    first = page_of_stubs(codes[0]);
+    before = count_mappings();
+    CHECK(page_of_stubs(codes[1]) != first);
+    last = page_of_stubs(codes[2]);
+    CHECK(last != first);
+    CHECK_EQ(count_mappings(), before);
+    CHECK_EQ(mmap(far, STA__PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+             far);
+    memcpy(far, codes[0], STA__PAGE_SIZE);
+    page_of_stubs(far);
+    CHECK_EQ(page_of_stubs(codes[0]), first);
+    CHECK_EQ(page_of_stubs(codes[2]), last);
 }
 
 VICTIM(no_site_needs_no_memory_for_ever)
@@ -291,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(each_site_gets_a_stub_that_does_what_is_to_be_done),
         cmocka_unit_test(stubs_are_made_for_where_the_code_runs),
         cmocka_unit_test(stubs_for_the_same_code_are_used_again),
+        cmocka_unit_test(stubs_of_neighbours_lie_in_one_mapping),
         cmocka_unit_test(no_site_needs_no_memory_for_ever),
         cmocka_unit_test(nothing_grows_over_two_hundred_installations),
         cmocka_unit_test(nothing_grows_with_another_thread_either),

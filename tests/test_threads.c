@@ -172,7 +172,7 @@ VICTIM(the_word_of_set_tid_address_is_cleared)
     pthread_t thread;
 
     CHECK_EQ(pthread_create(&thread, NULL, move_tid_address, NULL), 0);
-    for (int i = 0; i < 5000 && (own_word || !seen->enters); i++)
+    for (int i = 0; i < 5000 && (!seen->enters || own_word); i++)
         sleep_ms(1);
     CHECK_EQ(own_word, 0);
     CHECK_EQ(seen->enters, 1);

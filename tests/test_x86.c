@@ -20,11 +20,11 @@
 #include <cmocka.h>
 
 #include "ebpf/x86.h"
+#include "vm/objdump.h"
 
 #define REGS      16
 #define CODE_MAX  (4u << 20)
 #define CASES_MAX 200000
-#define TEXT_MAX  64
 
 static const char *const names[4][REGS] = {
     {"al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil", "r8b", "r9b", "r10b", "r11b", "r12b",
@@ -46,7 +46,7 @@ static uint8_t *code;
 static struct sta__x86 x;
 static struct expected {
     uint32_t offset;
-    char text[TEXT_MAX];
+    char text[OBJDUMP_TEXT_MAX];
 } * cases;
 static size_t case_count;
 
@@ -82,7 +82,7 @@ static uint64_t shown(bool wide, int32_t imm)
 
 static const char *mem_text(struct sta__x86_mem mem)
 {
-    static char text[TEXT_MAX];
+    static char text[OBJDUMP_TEXT_MAX];
 
     if (mem.disp == 0 && (mem.base & 7) != STA__RBP)
         snprintf(text, sizeof(text), "[%s]", names[3][mem.base]);
@@ -365,72 +365,22 @@ static void write_all(void)
     others();
 }
 
-/* The instruction in a line of objdump, with single spaces and without its comment. */
-static bool parse_line(char *line, unsigned long *offset, char *text)
-{
-    char *end, *to = text;
-
-    *offset = strtoul(line, &end, 16);
-    if (end == line || *end != ':')
-        return false;
-    for (end++; *end && *end != '#' && *end != '\n' && to < text + TEXT_MAX - 1; end++) {
-        char c = *end == '\t' ? ' ' : *end;
-
-        if (c != ' ' || (to > text && to[-1] != ' '))
-            *to++ = c;
-    }
-    while (to > text && to[-1] == ' ')
-        to--;
-    *to = 0;
-    return true;
-}
-
-static FILE *disassemble(const char *path)
-{
-    char command[256];
-
-    if (system("objdump --version >/dev/null 2>&1") != 0)
-        return NULL;
-    snprintf(command, sizeof(command),
-             "LC_ALL=C objdump -D -b binary -m i386:x86-64 -M intel --no-show-raw-insn %s", path);
-    return popen(command, "r");
-}
-
-static FILE *disassemble_bytes(const uint8_t *bytes, size_t size)
-{
-    char path[] = "/tmp/sta_test_x86_XXXXXX";
-    int fd = mkstemp(path);
-    FILE *output;
-
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes, size), (ssize_t)size);
-    close(fd);
-    output = disassemble(path);
-    if (output) { /* it has begun to write, so it has opened the file */
-        int c = getc(output);
-
-        ungetc(c, output);
-    }
-    unlink(path);
-    return output;
-}
-
 static void objdump_reads_what_was_meant(void **state)
 {
-    char line[512], text[TEXT_MAX];
+    char line[512], text[OBJDUMP_TEXT_MAX];
     unsigned long offset;
     FILE *output;
     size_t i = 0;
 
     (void)state;
     write_all();
-    output = disassemble_bytes(code, (size_t)(x.at - code));
+    output = objdump_open(code, (size_t)(x.at - code));
     if (!output) {
         print_message("skipped: there is no objdump\n");
         skip();
     }
     while (fgets(line, sizeof(line), output)) {
-        if (!parse_line(line, &offset, text))
+        if (!objdump_parse(line, &offset, text))
             continue;
         if (i == case_count)
             fail_msg("at %#lx, behind the last: %s", offset, text);
@@ -456,7 +406,7 @@ static void nops_fill_exactly(void **state)
 {
     uint8_t bytes[512];
     struct sta__x86 to = {bytes};
-    char line[512], text[TEXT_MAX];
+    char line[512], text[OBJDUMP_TEXT_MAX];
     unsigned long offset, expected = 0;
     unsigned rets = 0;
     FILE *output;
@@ -467,11 +417,11 @@ static void nops_fill_exactly(void **state)
         sta__x86_ret(&to);
     }
     assert_int_equal(to.at - bytes, 23 * 24 / 2 + 24);
-    output = disassemble_bytes(bytes, (size_t)(to.at - bytes));
+    output = objdump_open(bytes, (size_t)(to.at - bytes));
     if (!output)
         skip();
     while (fgets(line, sizeof(line), output)) {
-        if (!parse_line(line, &offset, text))
+        if (!objdump_parse(line, &offset, text))
             continue;
         if (strcmp(text, "ret") == 0) {
             expected += rets++;

@@ -26,7 +26,8 @@ struct sta_program;
 struct sta_map;
 
 /* No proof: the program is only checked for being well formed. For code that the host itself wrote;
- * it can do what any other code of the process can. */
+ * it can do what any other code of the process can. Where the kernel is stricter than the standard
+ * it follows the standard: immediate shifts count modulo the operand's width. */
 #define STA_PROGRAM_TRUSTED (1u << 0)
 /* Interpreted, not compiled. */
 #define STA_PROGRAM_INTERPRET (1u << 1)
@@ -70,12 +71,15 @@ struct sta_program_options {
  * -ENOSPC (the log did not fit into log_buf; the program may be good), -ENOMEM. The errors of an
  * unsafe program are those of the kernel.
  *
- * The instructions are copied. Thread-safe; not from inside a callback.
+ * The instructions are copied. Where the system allows no new executable memory (PR_SET_MDWE,
+ * SELinux) the program is interpreted, and the log warns of it. Thread-safe; not from inside a
+ * callback.
  */
 STA_API int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, size_t count,
                              const struct sta_program_options *options);
 
-/* Gives the program back; NULL is allowed. It must be attached nowhere and run on no thread. */
+/* Gives the program back; NULL is allowed. It must be attached nowhere (sta_detach() returned 0, or
+ * the registry is freed) and run on no thread. */
 STA_API void sta_program_free(struct sta_program *program);
 
 /*
@@ -90,8 +94,14 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
  * Attaches a program as sta_attach() attaches a callback; sta_detach() detaches it.
  *
  * Returns the id, or -errno: those of sta_attach(), and -EACCES if the program reads more of the
- * context than the event has (the kernel's rule: an argument that the event's format does not list,
- * or the return value's event's ninth byte past the end).
+ * context than the event has (the kernel's rule: past the end of the last field that the event's
+ * format lists; where no format can be read, past the end of sta_sys_enter or sta_sys_exit),
+ * -EINVAL also for programs of the type raw tracepoint where the kernel has no such tracepoint:
+ * they attach to all calls, and read two arguments: the address of a struct pt_regs, which has the
+ * call's arguments and its number, and the number at the entry, the result at the exit.
+ *
+ * What the program returns does not matter to the call: bpf_override_return() does. From any
+ * thread; not from inside a callback, since it reads the event's format from tracefs.
  */
 STA_API int sta_attach_program(struct sta *sta, const struct sta_target *target,
                                struct sta_program *program);

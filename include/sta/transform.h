@@ -64,7 +64,9 @@ struct sta_transform_options {
  * `options` may be NULL.
  *
  * Rewriting changes nothing that a thread could be in the middle of, so other threads may run: each
- * sees the code before or after a change. Calls that they are in already are not seen.
+ * sees the code before or after a change. Calls that they are in already are not seen. But no
+ * thread may take code away (dlclose, munmap) while this function reads it: afterwards such calls
+ * are intercepted themselves.
  *
  * With Syscall User Dispatch, threads that exist already are told by a signal (SIGSYS, SA_RESTART);
  * a system call that the kernel does not restart after a signal (poll, nanosleep, epoll_wait, ...)

@@ -77,9 +77,12 @@ static void before_exec(const char *path, enum sta__exec_kind kind)
     sta__agent_write("execve ", path);
 }
 
+#define EXECUTED STA__AGENT_PREFIX "EXECUTED="
+
 static struct sta__exec_follow follow = {
     .preload = library,
     .settings = settings,
+    .executed = {EXECUTED "execve", EXECUTED "execveat"},
     .before = before_exec,
 };
 
@@ -188,6 +191,22 @@ static int start_following(void)
     return 0;
 }
 
+/* The call that this program was executed by, if it was intercepted: else -ENOENT. The program does
+ * not get to see the note. */
+static int take_executed(void)
+{
+    int sys_nr = -ENOENT;
+    char **to = environ;
+
+    for (char **at = environ; *at; at++)
+        if (strncmp(*at, EXECUTED, sizeof(EXECUTED) - 1) == 0)
+            sys_nr = sta_syscall_number(*at + sizeof(EXECUTED) - 1);
+        else
+            *to++ = *at;
+    *to = NULL;
+    return sys_nr;
+}
+
 /* --- Starting --- */
 
 #define GO_NOTE_TYPE 4 /* the build id: cmd/internal/buildid */
@@ -238,7 +257,7 @@ static bool suits_program(void)
     return true;
 }
 
-static int start(struct sta *sta)
+static int start(struct sta *sta, int executed)
 {
     const struct sta_transform_options options = {
         .size = sizeof(options),
@@ -255,10 +274,12 @@ static int start(struct sta *sta)
         err = sta_transform_install(sta, &options);
     if (err == 0 && config.report)
         sta__agent_report_init(sta);
+    if (err == 0 && executed >= 0)
+        sta__exec_arrived(sta, executed);
     return err;
 }
 
-static void run(void)
+static void run(int executed)
 {
     const struct sta_options options = {.size = sizeof(options), .log = on_log};
     struct sta *sta;
@@ -268,7 +289,7 @@ static void run(void)
         sta__agent_line("no memory: not traced", NULL, NULL);
         return;
     }
-    err = start(sta);
+    err = start(sta, executed);
     if (err < 0) {
         sta__agent_line("not traced: ", strerror(-err), NULL);
         sta_free(sta);
@@ -279,15 +300,17 @@ __attribute__((constructor)) static void begin(void)
 {
     char path[PATH_MAX];
     bool is_right;
+    int executed;
 
     /* With more rights than its caller, the program must not do what the caller's environment says.
      */
     if (getauxval(AT_SECURE))
         return;
+    executed = take_executed();
     is_right = sta__agent_configure(&config, environ);
     sta__agent_output_init(&config.output, program_name(path));
     if (!is_right)
         sta__agent_line(config.error, ": not traced", NULL);
     else if (suits_program())
-        run();
+        run(executed);
 }

@@ -13,6 +13,7 @@ static struct sta *reported;
 
 void sta__agent_report_init(struct sta *sta)
 {
+    sta__vectors_need();
     reported = sta;
 }
 

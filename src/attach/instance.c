@@ -11,7 +11,6 @@
 #include "base/gate.h"
 #include "base/grace.h"
 #include "base/options.h"
-#include "base/vectors.h"
 
 /*
  * Registries that were freed. Their memory is kept for the next ones and never given back: a thread
@@ -71,7 +70,6 @@ int sta_new(struct sta **out, const struct sta_options *options)
     err = sta__readers_init(&(struct sta__log){given.log, given.log_data});
     if (err < 0)
         return err;
-    sta__vectors_init();
     sta = registry_alloc();
     if (!sta)
         return -ENOMEM;

@@ -12,6 +12,7 @@
 #include "attach/dispatch.h"
 #include "base/grace.h"
 #include "base/options.h"
+#include "base/vectors.h"
 
 /* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
 #define RETIRED_SIZE_MAX ((size_t)1024 * 1024)
@@ -238,11 +239,14 @@ static int attach_locked(struct sta *sta, const struct sta_attach_options *optio
     return entry.id;
 }
 
-/* Acquire: pairs with the store in rewrite.c. */
+/* Barrier, acquire: either this sees the store in rewrite.c, or what looks at `active` after that
+ * store sees the change. */
 static void tell_changed(struct sta *sta)
 {
-    void (*changed)(struct sta *) = atomic_load_explicit(&sta->changed, memory_order_acquire);
+    void (*changed)(struct sta *);
 
+    sta__full_barrier();
+    changed = atomic_load_explicit(&sta->changed, memory_order_acquire);
     if (changed)
         changed(sta);
 }
@@ -270,6 +274,8 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
     if (given.name && strnlen(given.name, STA_ATTACH_NAME_SIZE) == STA_ATTACH_NAME_SIZE)
         return -ENAMETOOLONG;
 
+    if (!(given.flags & STA_CALLBACK_GENERAL_REGS))
+        sta__vectors_need();
     sta__lock(&sta->lock, &saved);
     err = attach_locked(sta, &given);
     crowded = sta->retired_size > RETIRED_SIZE_MAX;

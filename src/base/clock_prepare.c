@@ -85,8 +85,15 @@ static void prepare_cpu(void)
         atomic_store_explicit(&sta__has_rdpid, true, memory_order_relaxed);
 }
 
+/* Once: virtual machines take long over cpuid. Two threads that do it at the same time find out the
+ * same. */
 void sta__clock_prepare(void)
 {
+    static _Atomic bool is_prepared;
+
+    if (atomic_load_explicit(&is_prepared, memory_order_relaxed))
+        return;
     prepare_clock();
     prepare_cpu();
+    atomic_store_explicit(&is_prepared, true, memory_order_relaxed);
 }

@@ -17,9 +17,30 @@ static int copy_checked(int sys_nr, const void *own, const void *named, size_t s
     return (size_t)got == size ? 0 : -EFAULT;
 }
 
+/* So short that the string instruction, which takes some time to begin, is not worth it. */
+#define SHORT_MAX 64
+
+/* The barriers keep the compiler from making calls of libc of these loops. */
+static void copy_short(uint8_t *to, const uint8_t *from, size_t size)
+{
+    typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+
+    for (; size >= sizeof(word); to += sizeof(word), from += sizeof(word), size -= sizeof(word)) {
+        *(word *)to = *(const word *)from;
+        __asm__ volatile("" : : : "memory");
+    }
+    for (; size > 0; size--) {
+        *to++ = *from++;
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
 void sta__memory_copy(void *to, const void *from, size_t size)
 {
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+    if (size <= SHORT_MAX)
+        copy_short(to, from, size);
+    else
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
 bool sta__memory_is_equal(const void *a, const void *b, size_t size)

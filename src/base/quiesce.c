@@ -20,6 +20,16 @@ static struct sta__section *section_of(uint64_t state)
     return (struct sta__section *)(uintptr_t)(state >> STA__EPOCH_BITS << 4);
 }
 
+/* By an instruction that sanitizers do not see: the section may be gone, and its memory be another
+ * function's. */
+STA__INLINE uint64_t token_of(const struct sta__section *section)
+{
+    uint64_t token;
+
+    __asm__ volatile("mov %1, %0" : "=r"(token) : "m"(section->token));
+    return token;
+}
+
 /*
  * Whether the section in `state` still runs, judged at `here`, an address in the current stack
  * frame.
@@ -30,22 +40,25 @@ static struct sta__section *section_of(uint64_t state)
  * perhaps left long ago and its memory used again: then the token is gone. (It could survive in a
  * hole that nobody wrote to; then calls count as missed until something does.)
  */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static bool
-section_is_live(uint64_t state, uintptr_t here)
+STA__INLINE bool section_is_live(uint64_t state, uintptr_t here)
 {
     struct sta__section *section = section_of(state);
     bool section_on_alt = sta__on_alt_stack((uintptr_t)section);
-    bool here_on_alt = sta__on_alt_stack(here);
+    bool here_on_alt;
 
+    /* First what is nearly always so. */
+    if (here < (uintptr_t)section && !section_on_alt)
+        return token_of(section) == state;
     if (!section)
         return false;
     if (sta__on_private_stack(here))
-        return section->token == state;
+        return token_of(section) == state;
+    here_on_alt = sta__on_alt_stack(here);
     if (section_on_alt && !here_on_alt)
         return false;
     if (section_on_alt == here_on_alt && here >= (uintptr_t)section)
         return false;
-    return section->token == state;
+    return token_of(section) == state;
 }
 
 void sta__alt_stack_note(const stack_t *stack)

@@ -72,3 +72,14 @@ void sta__vectors_init(void)
     if ((eax & XSAVE_XGETBV1) && is_plain(mask))
         atomic_store_explicit(&sta__vectors_tracked, mask, memory_order_release);
 }
+
+void sta__vectors_need(void)
+{
+    static atomic_bool is_done;
+
+    /* Acquire, release: who finds it done finds what was found out. */
+    if (atomic_load_explicit(&is_done, memory_order_acquire))
+        return;
+    sta__vectors_init();
+    atomic_store_explicit(&is_done, true, memory_order_release);
+}

@@ -27,11 +27,14 @@
 /* Finds out what there is to save on this processor. Idempotent, any thread. */
 void sta__vectors_init(void);
 
+/* The same, but only once, as asking the processor takes long where it is a virtual one. */
+void sta__vectors_need(void);
+
 /*
- * Calls fn(ctx, ctx_size, ret, user_data) with the x87, SSE, AVX and AVX-512 state of the caller
- * saved on the stack and restored. What has its initial value is not stored, and has it again
- * afterwards, so that the processor and the kernel go on leaving it out. The stack needed is 304
- * bytes while only xmm0-15 are in use, and up to 3032 with everything.
+ * After sta__vectors_need(): calls fn(ctx, ctx_size, ret, user_data) with the x87, SSE, AVX and
+ * AVX-512 state of the caller saved on the stack and restored. What has its initial value is not
+ * stored, and has it again afterwards, so that the processor and the kernel go on leaving it out.
+ * The stack needed is 304 bytes while only xmm0-15 are in use, and up to 3032 with everything.
  *
  * fn starts with the caller's mxcsr and x87 control word, and with an empty x87 stack. It must
  * leave x87 as the ABI says, without MMX registers in use. Where x87 was not in use, its exception
@@ -41,8 +44,7 @@ void sta__vectors_init(void);
 int sta__call_with_vectors_saved(int (*fn)(void *, size_t, uint64_t *, void *), void *ctx,
                                  size_t ctx_size, uint64_t *ret, void *user_data);
 
-/* For vectors.S, and for tests, which can choose the other ways by these. Every registry sets them,
- * always to the same values. */
+/* For vectors.S, and for tests, which can choose the other ways by these. */
 extern STA__HIDDEN _Atomic uint32_t sta__vectors_tracked; /* what xgetbv tells of; 0: it cannot */
 extern STA__HIDDEN _Atomic uint32_t sta__vectors_mask;    /* for xsave; 0: only fxsave is there */
 extern STA__HIDDEN _Atomic uint32_t sta__vectors_compact; /* xsavec is there */

@@ -37,28 +37,48 @@ size_t sta__program_context_limit(const struct sta_target *target)
     return end && end < whole ? end : whole;
 }
 
+static int check_limit(const struct sta *sta, const struct sta_target *target,
+                       const struct sta_program *program)
+{
+    size_t limit = program->context_size ? sta__program_context_limit(target) : 0;
+
+    if (program->context_size <= limit)
+        return 0;
+    sta__log(&sta->log, STA_LOG_ERROR,
+             "program '%s' reads %zu bytes of the context of call %d, which has %zu", program->name,
+             program->context_size, target->sys_nr, limit);
+    return -EACCES;
+}
+
+/* The kernel has two raw tracepoints of system calls, each for all of them, of two arguments. */
+static int check_raw(const struct sta *sta, const struct sta_target *target,
+                     const struct sta_program *program)
+{
+    if (target->sys_nr == STA_ALL_SYSCALLS && program->context_size <= STA__RAW_CONTEXT_SIZE)
+        return 0;
+    sta__log(&sta->log, STA_LOG_ERROR,
+             target->sys_nr == STA_ALL_SYSCALLS
+                 ? "program '%s' reads more than two arguments of a raw tracepoint"
+                 : "program '%s' is for raw tracepoints, which are of all calls",
+             program->name);
+    return -EINVAL;
+}
+
 int sta_attach_program(struct sta *sta, const struct sta_target *target,
                        struct sta_program *program)
 {
     struct sta_attach_options options = {.size = sizeof(options)};
-    size_t limit;
+    bool is_raw;
+    int err;
 
     if (!sta || !target || !program)
         return -EINVAL;
-    if (program->type != BPF_PROG_TYPE_TRACEPOINT) {
-        sta__log(&sta->log, STA_LOG_ERROR, "program '%s' is not of the type tracepoint",
-                 program->name);
-        return -EINVAL;
-    }
-    limit = program->context_size ? sta__program_context_limit(target) : 0;
-    if (program->context_size > limit) {
-        sta__log(&sta->log, STA_LOG_ERROR,
-                 "program '%s' reads %zu bytes of the context of call %d, which has %zu",
-                 program->name, program->context_size, target->sys_nr, limit);
-        return -EACCES;
-    }
+    is_raw = program->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+    err = is_raw ? check_raw(sta, target, program) : check_limit(sta, target, program);
+    if (err < 0)
+        return err;
     options.target = *target;
-    options.callback = program->run;
+    options.callback = is_raw ? sta__program_run_raw : program->run;
     options.user_data = program;
     options.flags = STA_CALLBACK_GENERAL_REGS;
     options.name = program->name;

@@ -202,7 +202,7 @@ static bool cut_subprogs(struct decoder *decoder, uint32_t *index)
         if (code->marks[i] & STA__MARK_SUBPROG) {
             if (code->marks[i] & STA__MARK_TAIL)
                 return sta__refuse(&decoder->why, -EINVAL,
-                                   "jump into the middle of ldimm64 insn %u", i);
+                                   "jump into the middle of ldimm64 insn %u", i - 1);
             code->subprogs[code->subprog_count++] =
                 (struct sta__subprog){.start = i, .stack_depth = STA__STACK_SIZE};
         }
@@ -221,7 +221,7 @@ static bool check_jump(struct decoder *decoder, const struct sta__subprog *subpr
                            (long long)target);
     if (code->marks[target] & STA__MARK_TAIL)
         return sta__refuse(&decoder->why, -EINVAL, "jump into the middle of ldimm64 insn %lld",
-                           (long long)target);
+                           (long long)target - 1);
     code->marks[target] |= STA__MARK_TARGET;
     return true;
 }

@@ -32,6 +32,9 @@ enum sta__arg {
     STA__ARG_SPIN_LOCK,        /* a struct bpf_spin_lock in a map's value */
     STA__ARG_DYNPTR,           /* an initialised dynptr on the stack */
     STA__ARG_UNINIT_DYNPTR,    /* room for one */
+    STA__ARG_WRITABLE_MEM,     /* like MEM, but written, and initialised before */
+    STA__ARG_WRITABLE_MEM_OR_NULL,
+    STA__ARG_KERNEL, /* an object of the kernel, its timer, ..: no program here has one */
 };
 
 /* What r0 is afterwards. */

@@ -131,21 +131,22 @@ STA__HELPER_FUNCTION(override_return)
 
 #define LOOPS_MAX (1u << 23) /* BPF_MAX_LOOPS */
 
+/* The kernel puts a loop in the place of nearly all calls of this helper, and that is what is done
+ * here: all 64 bits of the count count, and -E2BIG comes back as 32 bits, zero-extended. */
 STA__HELPER_FUNCTION(loop)
 {
     const struct sta__callback *callback = pointer(r2);
-    uint32_t count = (uint32_t)r1;
 
     FROM5;
     if (r4 != 0)
         return number(-EINVAL);
-    if (count > LOOPS_MAX)
-        return number(-E2BIG);
-    for (uint32_t i = 0; i < count; i++) {
+    if (r1 > LOOPS_MAX)
+        return (uint32_t)-E2BIG;
+    for (uint64_t i = 0; i < r1; i++) {
         if (callback->run(callback, i, r3, 0, 0, 0))
             return i + 1;
     }
-    return count;
+    return r1;
 }
 
 STA__HELPER_FUNCTION(tail_call)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "ebpf/jit_work.h"
 
 /* Distances in the code have 32 bits; and nobody has programs like that. */

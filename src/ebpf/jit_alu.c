@@ -65,17 +65,18 @@ static void mul_imm(struct sta__jit_work *work, enum sta__x86_reg dst, bool wide
 }
 
 /* Whether dst stays as it is. */
-static bool is_identity(unsigned op, int32_t imm)
+static bool is_identity(unsigned op, bool wide, int32_t imm)
 {
     switch (op) {
     case BPF_ADD:
     case BPF_SUB:
     case BPF_OR:
     case BPF_XOR:
+        return imm == 0;
     case BPF_LSH:
     case BPF_RSH:
     case BPF_ARSH:
-        return imm == 0;
+        return (imm & (wide ? 63 : 31)) == 0; /* trusted programs may have any number */
     case BPF_AND:
         return imm == -1;
     case BPF_MUL:
@@ -97,7 +98,7 @@ static void with_imm(struct sta__jit_work *work, const struct bpf_insn *insn)
     bool wide = is_wide(insn), sets_flags = true;
     unsigned op = BPF_OP(insn->code);
 
-    if (is_identity(op, insn->imm)) {
+    if (is_identity(op, wide, insn->imm)) {
         only_zero_upper(work, insn);
         return;
     }

@@ -2,8 +2,6 @@
 /* One pass over a program: everything is written once, in the order in which it will lie. */
 #include "ebpf/jit_work.h"
 
-#include <errno.h>
-
 /* Functions begin where the processor likes to fetch. */
 #define ALIGNMENT 16
 

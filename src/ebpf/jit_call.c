@@ -24,7 +24,7 @@ void sta__jit_call_c(struct sta__jit_work *work, uintptr_t function)
 /* bpf_tail_call(ctx, map, index): the frame is left only once it is known where to go. */
 static void tail_call(struct sta__jit_work *work)
 {
-    struct sta__x86_mem run = sta__jit_tail_slot(work), pushed = {run.base, run.disp + 16};
+    struct sta__x86_mem run = STA__JIT_TAIL_SLOT, pushed = {run.base, run.disp + 16};
     struct sta__x86 *x = &work->x;
     uint8_t *nowhere;
 
@@ -100,7 +100,7 @@ void sta__jit_call(struct sta__jit_work *work, const struct bpf_insn *insn)
     }
     target = (uint32_t)sta__insn_target(insn, work->index);
     if (work->frame->makes_tail)
-        sta__x86_load(&work->x, 8, STA__R9, sta__jit_tail_slot(work));
+        sta__x86_load(&work->x, 8, STA__R9, STA__JIT_TAIL_SLOT);
     sta__x86_call(&work->x, 0);
     sta__jit_patch(work, STA__PATCH_SUBPROG, sta__code_subprog_at(work->code, target));
 }

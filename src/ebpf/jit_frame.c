@@ -45,9 +45,8 @@ static uint32_t pushes_of(const struct sta__jit_frame *frame)
     return count;
 }
 
-void sta__jit_layout(const struct sta__jit_work *work, struct sta__jit_frame *frame)
+void sta__jit_layout(struct sta__jit_frame *frame)
 {
-    (void)work;
     frame->has_pointer = frame->calls || frame->pins_frame;
     frame->bias = 0;
     if (!frame->has_pointer) {
@@ -103,7 +102,7 @@ void sta__jit_enter_frame(struct sta__jit_work *work)
         sta__x86_push(&work->x, pushed_last(frame));
 }
 
-static void raise(struct sta__jit_work *work, uint32_t bytes)
+static void lift(struct sta__jit_work *work, uint32_t bytes)
 {
     if (bytes)
         sta__x86_alu_imm(&work->x, STA__X86_SUB, true, STA__RSP, -(int32_t)bytes);
@@ -114,7 +113,7 @@ void sta__jit_leave_frame(struct sta__jit_work *work)
     const struct sta__jit_frame *frame = work->frame;
 
     if (!frame->has_pointer) {
-        raise(work, frame->lowered);
+        lift(work, frame->lowered);
         pop_saved(work);
         return;
     }
@@ -137,10 +136,4 @@ void sta__jit_return(struct sta__jit_work *work)
         sta__x86_mov_imm(&work->x, STA__RAX, 0);
     }
     sta__x86_ret(&work->x);
-}
-
-struct sta__x86_mem sta__jit_tail_slot(const struct sta__jit_work *work)
-{
-    (void)work;
-    return (struct sta__x86_mem){STA__RSP, 0};
 }

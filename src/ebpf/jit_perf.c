@@ -10,10 +10,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/gate.h"
-#include "base/pages.h"
 #include "ebpf/jit_work.h"
 
 #define LINE_MAX 256

@@ -154,6 +154,6 @@ void sta__jit_plan(struct sta__jit_work *work)
         frame->makes_tail = frame->makes_tail && work->makes_tails;
         if (i == 0 && !sta__jit_is_wrapped(work))
             frame->home = home_of_result(frame);
-        sta__jit_layout(work, frame);
+        sta__jit_layout(frame);
     }
 }

@@ -6,7 +6,6 @@
  * Near to the library, which is wherever the host or the loader put it, helpers are called in five
  * bytes, so the system is asked for memory there; what it gives instead is as good otherwise.
  */
-#include <errno.h>
 #include <stdatomic.h>
 
 #include "base/pages.h"

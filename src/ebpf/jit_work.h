@@ -165,13 +165,13 @@ STA__INLINE bool sta__jit_is_wrapped(const struct sta__jit_work *work)
 void sta__jit_pass(struct sta__jit_work *work);
 
 /* jit_frame.c */
-void sta__jit_layout(const struct sta__jit_work *work, struct sta__jit_frame *frame);
+void sta__jit_layout(struct sta__jit_frame *frame);
 void sta__jit_enter_frame(struct sta__jit_work *work);
 /* All but the return. */
 void sta__jit_leave_frame(struct sta__jit_work *work);
 void sta__jit_return(struct sta__jit_work *work);
-/* Where the struct sta__tail_run is that the frame keeps. */
-struct sta__x86_mem sta__jit_tail_slot(const struct sta__jit_work *work);
+/* [rsp]: where the address of the struct sta__tail_run is in a frame that keeps it. */
+#define STA__JIT_TAIL_SLOT ((struct sta__x86_mem){STA__RSP, 0})
 
 /* jit_entry.c: before and behind the subprograms. */
 void sta__jit_write_run(struct sta__jit_work *work);

@@ -13,6 +13,7 @@
 #include "ebpf/code.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
+#include "ebpf/verify.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -30,12 +31,12 @@ static const char *name_of(const struct loading *loading)
     return loading->options.name ? loading->options.name : "";
 }
 
-/* A message of the decoder: the verifier writes the text itself. */
+/* A message of the decoder or of the compiler: the verifier writes the text itself. */
 static void log_and_write(void *data, enum sta_log_level level, const char *message)
 {
     struct loading *loading = data;
 
-    if (loading->options.log_buf && loading->options.log_size)
+    if (level == STA_LOG_ERROR && loading->options.log_buf && loading->options.log_size)
         snprintf(loading->options.log_buf, loading->options.log_size, "%s\n", message);
     sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
 }
@@ -69,14 +70,36 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
 }
 
+/* A message of the verifier, which has written its text by then. */
+static void log_named(void *data, enum sta_log_level level, const char *message)
+{
+    const struct loading *loading = data;
+
+    sta__log(&loading->log, level, "program '%s': %s", name_of(loading), message);
+}
+
 static int verify(struct loading *loading)
 {
-    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+    const struct sta_program_options *options = &loading->options;
+    const struct sta__log log = {log_named, loading};
+    struct sta__verify_options how = {.type = loading->program->type,
+                                      .log_buf = options->log_buf,
+                                      .log_size = options->log_size,
+                                      .log_level = options->log_level};
+    struct sta__verify_result result;
+    int err;
+
+    if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
-    sta__log(&loading->log, STA_LOG_ERROR,
-             "program '%s': there is no verifier yet; trusted programs can be loaded",
-             name_of(loading));
-    return -ENOTSUP;
+    if (options->target)
+        how.context_limit = (uint32_t)sta__program_context_limit(options->target);
+    err = sta__verify(&loading->code, &how, &result, &log);
+    loading->program->processed_insns = result.processed;
+    loading->program->context_size = result.context_size;
+    if (!result.log_is_cut)
+        return err;
+    log_named(loading, STA_LOG_ERROR, "the verifier's text is longer than the room for it");
+    return -ENOSPC;
 }
 
 static int interpret(struct loading *loading, const struct sta__log *log)
@@ -102,13 +125,24 @@ static int compile(struct loading *loading, const struct sta__log *log)
     return err;
 }
 
+/* Where no memory can be made executable (PR_SET_MDWE, SELinux) programs run all the same. */
+static bool is_forbidden(int err)
+{
+    return err == -EACCES || err == -EPERM;
+}
+
 static int make_runnable(struct loading *loading)
 {
     const struct sta__log log = {log_and_write, loading};
+    int err;
 
     if (loading->options.flags & STA_PROGRAM_INTERPRET)
         return interpret(loading, &log);
-    return compile(loading, &log);
+    err = compile(loading, &log);
+    if (!is_forbidden(err))
+        return err;
+    sta__log(&log, STA_LOG_WARN, "it is interpreted");
+    return interpret(loading, &log);
 }
 
 static int make_program(struct loading *loading, size_t count)

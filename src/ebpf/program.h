@@ -32,6 +32,15 @@ uint64_t sta__program_enter_interpreted(void *ctx, struct sta__tail_run *run,
                                         const struct sta__tail_target *self);
 
 /*
+ * What the dispatcher calls for a raw tracepoint's program, with the program as `user_data`. Such a
+ * program does not get the event's struct but the tracepoint's arguments, STA__RAW_CONTEXT_SIZE
+ * bytes: a struct pt_regs, and the call's number or its result.
+ */
+int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
+
+#define STA__RAW_CONTEXT_SIZE 16
+
+/*
  * How many bytes of the context of this event a program may read, by the kernel's rule: to the end
  * of the last field that the event's format lists. Where there is no format to be read, all of what
  * the event's struct has.

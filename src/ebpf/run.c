@@ -2,6 +2,7 @@
 /* Running loaded programs. On the dispatch path. */
 #include "ebpf/program.h"
 
+#include <asm/ptrace.h>
 #include <errno.h>
 
 int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
@@ -19,6 +20,42 @@ uint64_t sta__program_enter_interpreted(void *ctx, struct sta__tail_run *run,
                                         const struct sta__tail_target *self)
 {
     return sta__interpret(((const struct sta_program *)self)->interpreted, ctx, run);
+}
+
+/* As the kernel's entry code leaves them: what a system call does not show of itself is 0. */
+static void fill_registers(struct pt_regs *regs, long id, const unsigned long *args)
+{
+    regs->r15 = regs->r14 = regs->r13 = regs->r12 = regs->rbp = regs->rbx = 0;
+    regs->r11 = regs->rcx = 0;
+    regs->rip = regs->cs = regs->eflags = regs->rsp = regs->ss = 0;
+    regs->orig_rax = (unsigned long)id;
+    regs->rax = (unsigned long)-ENOSYS;
+    regs->rdi = args[0];
+    regs->rsi = args[1];
+    regs->rdx = args[2];
+    regs->r10 = args[3];
+    regs->r8 = args[4];
+    regs->r9 = args[5];
+}
+
+int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
+{
+    const struct sta_program *self = program;
+    const struct sta_sys_enter *enter = ctx;
+    const struct sta_sys_exit *leave = ctx;
+    struct pt_regs regs;
+    uint64_t arguments[STA__RAW_CONTEXT_SIZE / sizeof(uint64_t)];
+
+    arguments[0] = (uintptr_t)&regs;
+    if (ctx_size == sizeof(*enter)) {
+        fill_registers(&regs, enter->id, enter->args);
+        arguments[1] = (uint64_t)enter->id;
+    } else {
+        fill_registers(&regs, leave->id, sta_current_args());
+        regs.rax = (unsigned long)leave->ret;
+        arguments[1] = (uint64_t)leave->ret;
+    }
+    return self->run(arguments, sizeof(arguments), ret, program);
 }
 
 int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_size, uint64_t *ret)

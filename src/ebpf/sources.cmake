@@ -21,4 +21,22 @@ target_sources(sta PRIVATE
     ebpf/jit_plan.c
     ebpf/jit_seal.c
     ebpf/load.c
+    ebpf/verify.c
+    ebpf/verify/access.c
+    ebpf/verify/alu.c
+    ebpf/verify/calls.c
+    ebpf/verify/control_flow.c
+    ebpf/verify/disasm.c
+    ebpf/verify/helper_call.c
+    ebpf/verify/helper_map.c
+    ebpf/verify/jump.c
+    ebpf/verify/pointer.c
+    ebpf/verify/prune.c
+    ebpf/verify/range.c
+    ebpf/verify/refine.c
+    ebpf/verify/stack.c
+    ebpf/verify/state.c
+    ebpf/verify/tnum.c
+    ebpf/verify/values.c
+    ebpf/verify/verifier_log.c
     ebpf/x86.c)

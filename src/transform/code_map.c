@@ -7,12 +7,6 @@
 #include "base/gate.h"
 #include "transform/straight_line.h"
 
-/* So that 8 bytes can be read from any byte of a map. */
-#define SLACK 16
-
-/* Maps of this size are populated at once: a fault for each of their pages takes longer. */
-#define POPULATED_MAX (1u << 20)
-
 /* Where linkers align what has no unwind data: the sections .init, .plt, .text, .fini. */
 #define SECTION_ALIGNMENT 16
 
@@ -21,26 +15,14 @@
 
 int sta__code_map_open(struct sta__code_map *map, const struct sta__code *code)
 {
-    size_t each = (code->end - code->start) / 8 + SLACK;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    int64_t bits;
-
-    *map = (struct sta__code_map){.code = code, .mapped = 4 * each};
-    if (map->mapped <= POPULATED_MAX)
-        flags |= MAP_POPULATE;
-    bits = STA__RAW6(SYS_mmap, 0, map->mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (bits < 0)
-        return -ENOMEM;
-    map->starts = (uint8_t *)bits;
-    map->targets = map->starts + each;
-    map->padding = map->targets + each;
-    map->taken = map->padding + each;
-    return 0;
+    map->code = code;
+    map->bits = sta__code_bits_open(code);
+    return map->bits ? 0 : -ENOMEM;
 }
 
 void sta__code_map_close(struct sta__code_map *map)
 {
-    STA__RAW2(SYS_munmap, map->starts, map->mapped);
+    sta__code_bits_close(map->bits);
 }
 
 static bool is_inside(const struct sta__code_map *map, uintptr_t address)
@@ -51,7 +33,7 @@ static bool is_inside(const struct sta__code_map *map, uintptr_t address)
 static void mark_target(struct sta__code_map *map, uintptr_t address)
 {
     if (is_inside(map, address))
-        sta__bit_set(map->targets, sta__code_index(map, address));
+        sta__bit_set(map, STA__TARGETS, address);
 }
 
 /* Spans */
@@ -123,6 +105,13 @@ static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
     return next;
 }
 
+static bool follows_syscall_bytes(const struct sta__code_map *map, uintptr_t at)
+{
+    const uint8_t *byte = (const uint8_t *)at;
+
+    return at - map->code->start >= 2 && byte[-2] == 0x0f && byte[-1] == 0x05;
+}
+
 /*
  * glibc ends threads with
  *
@@ -135,14 +124,16 @@ static uintptr_t skip_zeros(uintptr_t at, uintptr_t end)
  * known how a thread came there. (A branch to the jump itself would make it a real one, after all:
  * see sta__code_map_settle().)
  */
-static bool is_behind_exit(const struct sta__code_map *map, uintptr_t at,
-                           const struct sta__instruction *instruction)
+static bool is_behind_exit(const struct sta__code_map *map, uintptr_t at, int64_t target)
 {
     struct sta__instruction before;
-    uintptr_t site = sta__code_map_before(map, at, &before);
+    uintptr_t site;
     int32_t nr;
 
-    if (!site || before.kind != STA__INSTRUCTION_SYSCALL || instruction->target >= 0)
+    if (target >= 0 || !follows_syscall_bytes(map, at))
+        return false;
+    site = sta__code_map_before(map, at, &before);
+    if (!site || before.kind != STA__INSTRUCTION_SYSCALL)
         return false;
     nr = sta__line_number(map, site);
     return nr == SYS_exit || nr == SYS_exit_group;
@@ -164,8 +155,8 @@ void sta__code_map_settle(struct sta__code_map *map, uintptr_t site)
 static void mark_instruction(struct sta__code_map *map, uintptr_t at,
                              const struct sta__instruction *instruction)
 {
-    sta__bit_set(map->starts, sta__code_index(map, at));
-    if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction))
+    sta__bit_set(map, STA__STARTS, at);
+    if (instruction->kind == STA__INSTRUCTION_JUMP && is_behind_exit(map, at, instruction->target))
         return;
     if (has_target(instruction))
         mark_target(map, at + (uintptr_t)instruction->target);
@@ -226,13 +217,38 @@ static void take_back(struct sta__code_map *map, const struct sta__span *span, u
 {
     sta__padding_forget(map, from, to);
     for (; from < to && !span->is_function; from++)
-        sta__bit_clear(map->starts, sta__code_index(map, from));
+        sta__bit_clear(map, STA__STARTS, from);
 }
 
-/* That of an instruction that is nothing but a start, or 0. */
-static unsigned plain_length(uintptr_t at, uintptr_t end)
+/* The short way to decode; 0: it has to be the long one. */
+static uint32_t step_at(uintptr_t at, uintptr_t end)
 {
-    return end - at >= STA__INSTRUCTION_MAX ? sta__decode_plain((const uint8_t *)at) : 0;
+    return end - at >= STA__INSTRUCTION_MAX ? sta__decode_step((const uint8_t *)at) : 0;
+}
+
+static int64_t distance_at_end(uintptr_t behind, unsigned size)
+{
+    int32_t distance;
+
+    if (size == 1)
+        return *(const int8_t *)(behind - 1);
+    __builtin_memcpy(&distance, (const void *)(behind - sizeof(distance)), sizeof(distance));
+    return distance;
+}
+
+/* Returns where the next one is. */
+static uintptr_t mark_step(struct sta__code_map *map, uintptr_t at, uint32_t step)
+{
+    uintptr_t behind = at + (step & STA__STEP_LENGTH);
+    int64_t distance;
+
+    sta__bit_set(map, STA__STARTS, at);
+    if (!(step & STA__STEP_DISTANCE))
+        return behind;
+    distance = distance_at_end(behind, sta__step_distance(step));
+    if (!(step & STA__STEP_ENDS) || !is_behind_exit(map, at, (int64_t)(behind - at) + distance))
+        mark_target(map, behind + (uintptr_t)distance);
+    return behind;
 }
 
 /* Decodes from `at` on as far as it goes. Returns where that is. */
@@ -241,7 +257,7 @@ static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *s
     uintptr_t start = at; /* of a function, as far as we know */
     bool falls = true;
     struct sta__instruction instruction;
-    unsigned length;
+    uint32_t step;
 
     while (at < span->end) {
         if (!falls && !span->is_function) {
@@ -251,10 +267,10 @@ static uintptr_t decode_run(struct sta__code_map *map, const struct sta__span *s
         }
         if (at == span->end)
             break;
-        if ((length = plain_length(at, span->end))) {
-            sta__bit_set(map->starts, sta__code_index(map, at));
-            falls = true;
-            at += length;
+        step = step_at(at, span->end);
+        if (step) {
+            at = mark_step(map, at, step);
+            falls = !(step & STA__STEP_ENDS);
             continue;
         }
         if (!sta__code_decode(at, span->end, &instruction)) {
@@ -285,7 +301,7 @@ void sta__code_map_decode(struct sta__code_map *map, const struct sta__span *spa
 
 void sta__code_map_need(struct sta__code_map *map, const struct sta__span *span)
 {
-    if (!sta__bit(map->starts, sta__code_index(map, span->start)))
+    if (!sta__bit(map, STA__STARTS, span->start))
         sta__code_map_decode(map, span);
 }
 
@@ -299,13 +315,13 @@ void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t addres
 
 bool sta__code_map_is_start(const struct sta__code_map *map, uintptr_t address)
 {
-    return is_inside(map, address) && sta__bit(map->starts, sta__code_index(map, address));
+    return is_inside(map, address) && sta__bit(map, STA__STARTS, address);
 }
 
 uintptr_t sta__code_map_start(const struct sta__code_map *map, uintptr_t address)
 {
     for (unsigned i = 0; i < STA__INSTRUCTION_MAX && address - i >= map->code->start; i++)
-        if (sta__bit(map->starts, sta__code_index(map, address - i)))
+        if (sta__bit(map, STA__STARTS, address - i))
             return address - i;
     return 0;
 }
@@ -323,8 +339,13 @@ uintptr_t sta__code_map_before(const struct sta__code_map *map, uintptr_t addres
 
 bool sta__code_map_is_target(const struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
-    for (; from < to; from++)
-        if (sta__bit(map->targets, sta__code_index(map, from)))
+    for (; from < to; from++) {
+        uint32_t record = map->bits->chunks[sta__code_index(map, from) / STA__CHUNK_SIZE];
+
+        if (sta__unlikely(record == 0 || record >= map->bits->known))
+            sta__code_bits_know_all(map);
+        if (sta__bit(map, STA__TARGETS, from))
             return true;
+    }
     return false;
 }

@@ -12,8 +12,9 @@
  *     targets    0  0  0  0  0   0  0   0  0  0   1   0  0  0
  *     padding    0  0  0  0  0   1  1   1  1  1   0   0  0  0
  *
- * It grows as spans of the code are decoded; those that nobody asks about are not. Shared between
- * the files that find sites; nobody else includes this.
+ * It grows as spans of the code are decoded; those that nobody asks about are not. The bits are in
+ * records, one for each chunk of the code that something is known of. Shared between the files that
+ * find sites; nobody else includes this.
  */
 #ifndef STA_TRANSFORM_CODE_MAP_H
 #define STA_TRANSFORM_CODE_MAP_H
@@ -25,10 +26,26 @@
 #include "transform/decode.h"
 #include "transform/site.h"
 
+#define STA__CHUNK_SIZE ((size_t)512) /* bytes of code */
+
+/* A record has the bits of each kind for a chunk. */
+enum sta__code_bit { STA__STARTS, STA__TARGETS, STA__PADDING, STA__TAKEN };
+
+#define STA__BITS_SIZE   (STA__CHUNK_SIZE / 8)
+#define STA__RECORD_SIZE (4 * STA__BITS_SIZE)
+
+/* See code_bits.c. */
+struct sta__code_bits {
+    uint8_t *records;
+    size_t size, populated; /* bytes of them */
+    uint32_t count;
+    uint32_t known;    /* in how many all targets are marked; UINT32_MAX: in all */
+    uint32_t chunks[]; /* for each chunk its record; 0: it has none */
+};
+
 struct sta__code_map {
     const struct sta__code *code;
-    uint8_t *starts, *targets, *padding, *taken;
-    size_t mapped; /* bytes that they have together */
+    struct sta__code_bits *bits;
 };
 
 /* A function, or what lies between two functions. */
@@ -61,8 +78,8 @@ void sta__code_map_settle(struct sta__code_map *map, uintptr_t site);
 uintptr_t sta__scan_syscall(uintptr_t at, uintptr_t end);
 
 /* Marks where the jumps with a distance of four bytes lead that any place of the code could be the
- * beginning of. */
-void sta__code_map_mark_far_branches(struct sta__code_map *map);
+ * beginning of; in chunks that have a record. */
+void sta__code_map_mark_far_branches(const struct sta__code_map *map);
 
 /* Decodes what is known to be an instruction. */
 void sta__code_map_instruction(const struct sta__code_map *map, uintptr_t address,
@@ -111,19 +128,61 @@ STA__INLINE size_t sta__code_index(const struct sta__code_map *map, uintptr_t ad
     return address - map->code->start;
 }
 
-STA__INLINE bool sta__bit(const uint8_t *bits, size_t index)
+/* Zeroed; NULL: there is no memory. */
+struct sta__code_bits *sta__code_bits_open(const struct sta__code *code);
+void sta__code_bits_close(struct sta__code_bits *bits);
+
+/* Makes a record for a chunk that has none. */
+void sta__code_bits_add(struct sta__code_bits *bits, size_t chunk);
+
+/* Sees to it that the chunks there have records. */
+void sta__code_bits_want(const struct sta__code_map *map, uintptr_t from, uintptr_t to);
+
+/* From now on, targets in chunks that have no record yet are not known. */
+void sta__code_bits_are_known(const struct sta__code_map *map);
+
+/* Who asks for those nevertheless has to wait: looks for far branches once more, for all chunks. */
+void sta__code_bits_know_all(const struct sta__code_map *map);
+
+/* The byte with the bit number `index`; that of record 0 if there is no record. */
+STA__INLINE uint8_t *sta__code_byte(const struct sta__code_bits *bits, enum sta__code_bit kind,
+                                    size_t index)
 {
-    return bits[index / 8] >> index % 8 & 1;
+    return bits->records + (size_t)bits->chunks[index / STA__CHUNK_SIZE] * STA__RECORD_SIZE +
+           kind * STA__BITS_SIZE + index % STA__CHUNK_SIZE / 8;
 }
 
-STA__INLINE void sta__bit_set(uint8_t *bits, size_t index)
+STA__INLINE void sta__code_byte_set(uint8_t *byte, size_t index)
 {
-    bits[index / 8] = (uint8_t)(bits[index / 8] | 1u << index % 8);
+    *byte = (uint8_t)(*byte | 1u << index % 8);
 }
 
-STA__INLINE void sta__bit_clear(uint8_t *bits, size_t index)
+STA__INLINE bool sta__bit(const struct sta__code_map *map, enum sta__code_bit kind,
+                          uintptr_t address)
 {
-    bits[index / 8] = (uint8_t)(bits[index / 8] & ~(1u << index % 8));
+    size_t index = sta__code_index(map, address);
+
+    return *sta__code_byte(map->bits, kind, index) >> index % 8 & 1;
+}
+
+STA__INLINE void sta__bit_set(const struct sta__code_map *map, enum sta__code_bit kind,
+                              uintptr_t address)
+{
+    size_t index = sta__code_index(map, address);
+
+    if (!map->bits->chunks[index / STA__CHUNK_SIZE])
+        sta__code_bits_add(map->bits, index / STA__CHUNK_SIZE);
+    sta__code_byte_set(sta__code_byte(map->bits, kind, index), index);
+}
+
+/* Not of targets. */
+STA__INLINE void sta__bit_clear(const struct sta__code_map *map, enum sta__code_bit kind,
+                                uintptr_t address)
+{
+    size_t index = sta__code_index(map, address);
+    uint8_t *byte = sta__code_byte(map->bits, kind, index);
+
+    *byte = (uint8_t)(*byte & ~(1u << index % 8));
 }
 
 STA__INLINE bool sta__is_padding(const struct sta__instruction *instruction)

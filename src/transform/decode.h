@@ -92,11 +92,21 @@ struct sta__instruction {
  */
 int sta__decode(struct sta__instruction *out, const uint8_t *code, size_t size);
 
-/* The length of an instruction that only computes: one of the usual ones, with no prefix but REX,
- * that does not jump, and is neither a nop nor undefined; 0: sta__decode() has to be asked. At
- * least STA__INSTRUCTION_MAX bytes can be read. Most instructions are, and this takes a quarter of
- * the time. */
-unsigned sta__decode_plain(const uint8_t *code);
+/*
+ * The usual instructions, in a fifth of the time: those with no prefix but 66 and REX that only
+ * compute, and near branches and returns. Never nops, system calls, endbr64 and what is undefined.
+ * Tells what has to be known in order to go on behind it; 0: sta__decode() has to be asked. At
+ * least STA__INSTRUCTION_MAX bytes can be read. See decode_step.c.
+ */
+#define STA__STEP_LENGTH   0x00ff
+#define STA__STEP_DISTANCE 0x0f00 /* bytes at its end that say where it branches to: 0, 1, 4 */
+#define STA__STEP_ENDS     0x1000 /* nobody goes on behind it: ret, jmp */
+uint32_t sta__decode_step(const uint8_t *code);
+
+STA__INLINE unsigned sta__step_distance(uint32_t step)
+{
+    return (step & STA__STEP_DISTANCE) >> 8;
+}
 
 /* The second half of sta__decode: from what its first half has found out, kind, target and eax. */
 void sta__instruction_classify(struct sta__instruction *out, const uint8_t *code);

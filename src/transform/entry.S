@@ -15,13 +15,16 @@
         .cfi_escape 0x10, 16, 3, 0x77, (STA__FRAME_RETURN_ADDRESS + \offset) | 0x80, 0
 .endm
 
-/* Builds a frame below the red zone. In: registers of the call, rcx return address. Out: r11 is the
- * stack pointer as it was, and the flags are at PUSHED_FLAGS(%r11): aligning changes them. */
-#define PUSHED_FLAGS (-128 - 8)
+/* The stack pointer at the entry is this far below the application's: the red zone and the address
+ * that the entry was called from. */
+#define CALLED_BELOW (128 + 8)
+
+/* Builds a frame. In: registers of the call, rcx return address. Out: r11 is the application's stack
+ * pointer, and the flags are at PUSHED_FLAGS(%r11): aligning changes them. */
+#define PUSHED_FLAGS (-CALLED_BELOW - 8)
 .macro build_frame
-        mov     %rsp, %r11
+        lea     CALLED_BELOW(%rsp), %r11
         .cfi_def_cfa %r11, 0
-        lea     -128(%rsp), %rsp
         pushfq
         lea     -STA__FRAME_SIZE(%rsp), %rsp
         and     $-16, %rsp
@@ -34,6 +37,15 @@
         mov     %r8, STA__FRAME_ARGS + 32(%rsp)
         mov     %r9, STA__FRAME_ARGS + 40(%rsp)
         movq    $0, STA__FRAME_ENT(%rsp)
+.endm
+
+/* As if the entry had been called by what is behind sta__entry_by_jump: where the address that it
+ * was called from is gone. In: the application's stack pointer. r11 is used. */
+.macro as_if_called
+        lea     -CALLED_BELOW(%rsp), %rsp
+        .cfi_def_cfa %rsp, CALLED_BELOW
+        lea     .Ljump_back(%rip), %r11
+        mov     %r11, (%rsp)
 .endm
 
 .macro load_arguments
@@ -67,10 +79,10 @@
         .globl  sta__entry
         .hidden sta__entry
         .type   sta__entry, @function
-        .balign 16
+        .balign 64
 sta__entry:
         .cfi_startproc
-        .cfi_def_cfa %rsp, 0
+        .cfi_def_cfa %rsp, CALLED_BELOW
         .cfi_register %rip, %rcx
         build_frame
         cfi_frame
@@ -87,8 +99,13 @@ sta__entry:
 
         test    %eax, %eax
         jnz     .Lnot_plain
+        mov     STA__FRAME_HOOKS(%rsp), %rcx
+        testb   $STA__ENTRY_AFTER, STA__HOOKS_ACTIVE(%rcx)
         load_arguments
         mov     STA__FRAME_NR(%rsp), %rax
+        /* Each kind of call has an instruction of its own: processors are bad at foreseeing a branch
+         * right behind a system call, if it goes now here, now there. */
+        jnz     .Lcall_with_after
         syscall
         .globl  sta__entry_call_end
         .hidden sta__entry_call_end
@@ -96,7 +113,7 @@ sta__entry_call_end:
 .Lcalled:
         mov     STA__FRAME_HOOKS(%rsp), %rcx
         testb   $STA__ENTRY_AFTER, STA__HOOKS_ACTIVE(%rcx)
-        jnz     .Lafter
+        jnz     .Lafter                 /* attached meanwhile, or a special call */
 
         /* The arguments are in their registers, the result is in rax, and rcx and r11 are free. */
 .Lreturn:
@@ -114,12 +131,14 @@ sta__entry_call_end:
 .Lreturn_with_flags:
         mov     %r11, %rax
         mov     STA__FRAME_RETURN_ADDRESS(%rsp), %rcx
-        mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
-        mov     STA__FRAME_SP(%rsp), %rsp
+        /* Never above the address to return to: the frame of a signal's handler would overwrite it. */
+        mov     STA__FRAME_SP(%rsp), %r11
+        lea     -CALLED_BELOW(%r11), %rsp
         .cfi_remember_state
-        .cfi_def_cfa %rsp, 0
+        .cfi_def_cfa %rsp, CALLED_BELOW
         .cfi_register %rip, %rcx
-        jmp     *%rcx
+        mov     $0, %r11d               /* not the flags: see is_behind_call(); leaves them alone */
+        ret
         .cfi_restore_state
 
 .Lbackwards:
@@ -130,6 +149,12 @@ sta__entry_call_end:
         load_flags
         jmp     .Lreturn_with_flags
 
+.Lcall_with_after:
+        syscall
+        .globl  sta__entry_call_with_after_end
+        .hidden sta__entry_call_with_after_end
+sta__entry_call_with_after_end:
+        mov     STA__FRAME_HOOKS(%rsp), %rcx
 .Lafter:
         mov     %rax, STA__FRAME_RET(%rsp)
         mov     %rsp, %rdi
@@ -167,6 +192,7 @@ sta__entry_call_end:
         .cfi_escape 0x10, 16, 2, 0x79, STA__SEED_RETURN_ADDRESS         /* *(r9 + offset) */
         syscall
         mov     STA__SEED_RETURN_ADDRESS(%r9), %rcx
+        as_if_called
         build_frame
         cfi_frame
         mov     %rax, STA__FRAME_RET(%rsp)
@@ -189,6 +215,7 @@ sta__entry_call_end:
         .cfi_def_cfa %rsp, 0
         .cfi_undefined %rip
         mov     STA__SEED_RETURN_ADDRESS - STA__SEED_SIZE(%rsp), %rcx
+        as_if_called
         build_frame
         complete_frame %r11, -STA__SEED_SIZE
         movq    $0, STA__FRAME_RET(%rsp)
@@ -199,28 +226,42 @@ sta__entry_call_end:
         .cfi_endproc
         .size   sta__entry, . - sta__entry
 
-/* A call that nobody is interested in, from a site whose number is not known: rcx is where to go on.
- * It is made from here and not from the stub, because a thread that is cancelled in it is unwound.
- * The flags stay as they are. Not for calls that need the stack pointer as it is. */
-#define NATIVE_SIZE (128 + 16)
+        .globl  sta__entry_by_jump
+        .hidden sta__entry_by_jump
+        .type   sta__entry_by_jump, @function
+        .balign 16
+sta__entry_by_jump:
+        .cfi_startproc
+        .cfi_def_cfa %rsp, 0
+        .cfi_register %rip, %rcx
+        lea     -128(%rsp), %rsp
+        .cfi_def_cfa_offset 128
+        call    sta__entry
+.Ljump_back:
+        lea     128(%rsp), %rsp
+        .cfi_def_cfa_offset 0
+        jmp     *%rcx
+        .cfi_endproc
+        .size   sta__entry_by_jump, . - sta__entry_by_jump
+
+/* It is made from here and not from the stub, because a thread that is cancelled in it is unwound.
+ * The flags stay as they are. */
         .globl  sta__native
         .hidden sta__native
         .type   sta__native, @function
         .balign 16
 sta__native:
         .cfi_startproc
-        .cfi_def_cfa %rsp, 0
+        .cfi_def_cfa %rsp, CALLED_BELOW
         .cfi_register %rip, %rcx
-        lea     -NATIVE_SIZE(%rsp), %rsp
-        .cfi_def_cfa_offset NATIVE_SIZE
-        mov     %rcx, (%rsp)
-        .cfi_offset %rip, -NATIVE_SIZE
+        push    %rcx
+        .cfi_adjust_cfa_offset 8
+        .cfi_offset %rip, -CALLED_BELOW - 8
         syscall
-        mov     (%rsp), %rcx
+        pop     %rcx
+        .cfi_adjust_cfa_offset -8
         .cfi_register %rip, %rcx
-        lea     NATIVE_SIZE(%rsp), %rsp
-        .cfi_def_cfa_offset 0
-        jmp     *%rcx
+        ret
         .cfi_endproc
         .size   sta__native, . - sta__native
 

@@ -231,37 +231,29 @@ static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
 }
 
 /* Calls that choose() must see. (Those with numbers past the table are seen, too.) */
-static const uint8_t special[STA_SYSCALL_LIMIT] = {
-    [SYS_rt_sigreturn] = 1,
-    [SYS_exit] = 1,
-    [SYS_sigaltstack] = 1, /* not for choose(): the dispatcher sees to it, see STA__ACTIVE_ALWAYS */
-    [SYS_execve] = 1,
-    [SYS_execveat] = 1,
-    /* read_clone() */
-    [SYS_fork] = 1,
-    [SYS_vfork] = 1,
-    [SYS_clone] = 1,
-    [SYS_clone3] = 1,
-    /* sta__signals_call() */
-    [SYS_rt_sigaction] = 1,
-    [SYS_rt_sigprocmask] = 1,
-    [SYS_rt_sigpending] = 1,
-    [SYS_rt_sigtimedwait] = 1,
-    [SYS_signalfd] = 1,
-    [SYS_signalfd4] = 1,
-    [SYS_rt_sigsuspend] = 1,
-    [SYS_ppoll] = 1,
-    [SYS_epoll_pwait] = 1,
-    [SYS_epoll_pwait2] = 1,
-    [SYS_pselect6] = 1,
-    [SYS_io_pgetevents] = 1,
-    /* sta__newcode_call() */
-    [SYS_mmap] = 1,
-    [SYS_mprotect] = 1,
-    [SYS_pkey_mprotect] = 1,
-    [SYS_munmap] = 1,
-    [SYS_mremap] = 1,
-};
+static uint8_t special[STA_SYSCALL_LIMIT];
+
+static bool is_special(int sys_nr)
+{
+    switch (sys_nr) {
+    case SYS_exit:
+    case SYS_execve:
+    case SYS_execveat:
+    case SYS_sigaltstack: /* not for choose(): the dispatcher sees to it, see STA__ACTIVE_ALWAYS */
+        return true;
+    default:
+        return sta__needs_entry(sys_nr) || sta__signals_may_concern(sys_nr) ||
+               sta__newcode_concerns(sys_nr);
+    }
+}
+
+void sta__entry_init(void)
+{
+    if (special[SYS_exit])
+        return;
+    for (int i = 0; i < STA_SYSCALL_LIMIT; i++)
+        special[i] = is_special(i);
+}
 
 /* The result was given by a callback. */
 static STA__NOINLINE int answered(struct sta__entry_frame *frame)

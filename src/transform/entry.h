@@ -2,11 +2,14 @@
 /*
  * The entry: where a thread arrives whose system call was intercepted, by whatever method.
  *
- * It arrives as if the system call instruction had been a jump: rax holds the number, the arguments
+ * It arrives with the registers of the system call instruction: rax holds the number, the arguments
  * are in their registers, rcx holds the address behind the instruction (rcx and r11 are free, the
- * instruction would have overwritten them), and the stack is the application's. The entry steps
- * over the red zone, builds a struct sta__entry_frame, lets the callbacks run, makes the call and
- * goes back with rax, rcx and r11 changed and nothing else.
+ * instruction would have overwritten them). The stack is the application's: a stub steps over the
+ * red zone and calls the entry, which builds a struct sta__entry_frame, lets the callbacks run,
+ * makes the call and returns with rax, rcx and r11 changed and nothing else.
+ *
+ * Called, and not jumped to with a jump back: processors foresee where a return leads, but after a
+ * system call they often do not know where an indirect jump does.
  *
  *      application          entry.S                   entry.c
  *      ───────────►  build frame  ───────────►  sta__entry_before: callbacks, what to do
@@ -93,11 +96,18 @@ struct sta__entry_seed {
  * its parent, which waits for it: what is kept there about the thread is about the parent. */
 extern STA__HIDDEN STA__THREAD_LOCAL bool sta__entry_borrows;
 
-/* Entered by a jump, see above; no C function. */
+/* To be called before any call is intercepted, by one thread at a time. */
+void sta__entry_init(void);
+
+/* Called from below the red zone, see above; no C function. What called it steps back over the red
+ * zone and jumps to where rcx says. Unwinders see the application as the caller. */
 void sta__entry(void);
 
 /* Likewise, for calls that nobody is interested in. Not for those that sta__needs_entry(). */
 void sta__native(void);
+
+/* Jumped to with the application's stack pointer, by handlers of signals: calls sta__entry. */
+void sta__entry_by_jump(void);
 
 /* Calls that return on another stack, or twice, or that look at the stack pointer. */
 STA__INLINE bool sta__needs_entry(int64_t sys_nr)
@@ -106,9 +116,10 @@ STA__INLINE bool sta__needs_entry(int64_t sys_nr)
            sys_nr == SYS_vfork || sys_nr == SYS_clone3;
 }
 
-/* Address behind the system call instruction of STA__ENTRY_CALL: a thread that is interrupted there
- * has its frame at rsp. */
+/* Addresses behind the system call instructions of STA__ENTRY_CALL: a thread that is interrupted
+ * there has its frame at rsp. */
 extern STA__HIDDEN const char sta__entry_call_end[];
+extern STA__HIDDEN const char sta__entry_call_with_after_end[];
 
 /* The registry whose callbacks run; NULL: calls pass through. A registry's memory is never given
  * back (see sta_free), so that a thread that just loaded this may use it. */

@@ -34,6 +34,8 @@
 #define VARIABLE_MAX      ((size_t)1 << 20)
 #define VARIABLE_NAME_MAX 64 /* of one that concerns us */
 
+#define OWN_VARIABLES 3 /* besides settings: LD_PRELOAD, what was executed, NULL */
+
 #define PRELOAD        "LD_PRELOAD="
 #define PRELOAD_LENGTH (sizeof(PRELOAD) - 1)
 
@@ -117,7 +119,7 @@ static size_t count_variables(const char *const *envp)
 static struct work *map_work(size_t variable_count, const struct sta__exec_follow *follow)
 {
     size_t size = sizeof(struct work) +
-                  (variable_count + follow->setting_count + 2) * sizeof(const char *) +
+                  (variable_count + follow->setting_count + OWN_VARIABLES) * sizeof(const char *) +
                   PRELOAD_LENGTH + length(follow->preload) + 1 + STRING_MAX;
     int64_t at =
         STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -206,7 +208,7 @@ static bool add_library(struct work *work, const char *library, size_t preload, 
 
 /* Makes work->envp of the program's environment. False: it cannot be read. */
 static bool make_environment(struct work *work, const char *const *envp,
-                             const struct sta__exec_follow *follow)
+                             const struct sta__exec_follow *follow, bool is_at)
 {
     size_t count = work->count;
     struct found found;
@@ -215,11 +217,13 @@ static bool make_environment(struct work *work, const char *const *envp,
         return false;
     if (!search(work, follow, &found) ||
         !add_library(work, follow->preload, found.preload, &count,
-                     (char *)(work->envp + work->count + follow->setting_count + 2)))
+                     (char *)(work->envp + work->count + follow->setting_count + OWN_VARIABLES)))
         return false;
     for (unsigned s = 0; s < follow->setting_count; s++)
         if (!(found.settings & (1u << s)))
             work->envp[count++] = follow->settings[s];
+    if (follow->executed[is_at])
+        work->envp[count++] = follow->executed[is_at];
     work->envp[count] = NULL;
     return true;
 }
@@ -270,7 +274,7 @@ bool sta__exec_call(struct sta__call *call)
                           is_at ? (int)args[4] : 0, &kind)) {
         follow->before(work->path, kind);
         if (kind == STA__EXEC_FOLLOWED &&
-            make_environment(work, (const char *const *)*envp, follow)) {
+            make_environment(work, (const char *const *)*envp, follow, is_at)) {
             make_followed(call, work, envp);
             unmap_work(work);
             return true;
@@ -278,6 +282,19 @@ bool sta__exec_call(struct sta__call *call)
     }
     unmap_work(work);
     return false;
+}
+
+void sta__exec_arrived(struct sta *sta, int64_t sys_nr)
+{
+    struct sta__call call;
+
+    for (int i = 0; i < 6; i++)
+        call.enter.args[i] = 0;
+    call.enter.id = sys_nr;
+    call.ret = 0;
+    call.outer = NULL;
+    sta__exit(sta, &call,
+              atomic_load_explicit(&sta__entry_kind, memory_order_relaxed) | STA__CALL_SKIPPED);
 }
 
 void sta__exec_given_back(void)

@@ -30,6 +30,10 @@ struct sta__exec_follow {
     const char *preload;         /* absolute path; comes first in LD_PRELOAD */
     const char *const *settings; /* "NAME=value"; one that the program sets is left as it is */
     unsigned setting_count;      /* up to STA__EXEC_SETTING_MAX */
+    /* "NAME=value", added by execve and by execveat: tells the library in the new program that the
+     * call which it comes from was intercepted. To be taken out of the environment there: see
+     * sta__exec_arrived(). */
+    const char *executed[2];
     /* Called when the call is about to be made, unless it is plain that it will fail. May be a
      * vfork child's thread. On the dispatch path, outside of callbacks. */
     void (*before)(const char *path, enum sta__exec_kind kind);
@@ -41,6 +45,11 @@ extern STA__HIDDEN _Atomic(const struct sta__exec_follow *) sta__exec_follow;
 /* If the call is an execve that is followed: makes it and returns true, with its result set, if it
  * fails. False: nothing was done, the call is to be made as usual. */
 bool sta__exec_call(struct sta__call *call);
+
+/* In a program that was executed by this call, intercepted in the program before: runs the exit
+ * callbacks. (The kernel's exit event comes from the new program, too.) Its arguments went with the
+ * old program: they are 0. */
+void sta__exec_arrived(struct sta *sta, int64_t sys_nr);
 
 /* In a thread whose memory and thread-local storage a child had borrowed: releases what the child
  * had in hand when it became another program. */

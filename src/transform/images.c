@@ -12,7 +12,8 @@
 #include "transform/object.h"
 #include "transform/trap.h"
 
-#define FIRST_CAPACITY 64
+/* Enough for libc. What is not used is not touched, and takes no memory. */
+#define FIRST_CAPACITY 1024
 
 struct sta__lock sta__images_lock;
 struct sta__image *sta__images;

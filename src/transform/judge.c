@@ -120,7 +120,7 @@ bool sta__judge_is_reached(const struct sta__code_map *map, const struct sta__si
 {
     uintptr_t begin = way_begins(map, site->address);
 
-    if (site->nr != STA__NR_UNKNOWN || sta__code_map_is_target(map, begin, begin + 1))
+    if (sta__code_map_is_target(map, begin, begin + 1))
         return true;
     return begin % JUMP_ALIGNMENT == 0 && begin < site->address && ends_as_code(map, begin);
 }

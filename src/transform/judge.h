@@ -13,10 +13,10 @@
 enum sta_site_reason sta__judge_code(const struct sta__code_map *map, const struct sta__span *span,
                                      uintptr_t address);
 
-/* After all branches are known: whether a thread may come to the site at all. What lies behind an
- * instruction that does not go on, and has no branch into it, is data; or a jump table leads there,
- * or it is a function without unwind data. The latter are told by a number that is loaded for the
- * call, or by how they begin and end. */
+/* After all branches are known: whether a thread may come to a site at all that no number is known
+ * of (one that is loaded for the call tells that it is code). What lies behind an instruction that
+ * does not go on, and has no branch into it, is data; or a jump table leads there, or it is a
+ * function without unwind data. The latter are told by how they begin and end. */
 bool sta__judge_is_reached(const struct sta__code_map *map, const struct sta__site *site);
 
 #endif

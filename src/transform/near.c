@@ -50,12 +50,25 @@ static bool look_at(const struct sta__map *map, void *data)
     return true;
 }
 
+static struct sta__range reach_of(const struct sta__range *code)
+{
+    return (struct sta__range){
+        .start = code->end > REACH + LOWEST ? code->end - REACH : LOWEST,
+        .end = code->start < HIGHEST - REACH ? code->start + REACH : HIGHEST,
+    };
+}
+
+bool sta__near_reaches(const struct sta__range *code, uintptr_t start, uintptr_t end)
+{
+    struct sta__range reach = reach_of(code);
+
+    return start >= reach.start && end <= reach.end;
+}
+
 static uintptr_t find(const struct sta__range *code, size_t size)
 {
-    struct search search = {.code_start = code->start, .size = size};
+    struct search search = {.reach = reach_of(code), .code_start = code->start, .size = size};
 
-    search.reach.start = code->end > REACH + LOWEST ? code->end - REACH : LOWEST;
-    search.reach.end = code->start < HIGHEST - REACH ? code->start + REACH : HIGHEST;
     if (sta__maps_each(look_at, &search) < 0)
         return 0;
     return search.found;

@@ -265,8 +265,9 @@ static bool call_seccomp(struct sta__call *call)
             : args[0] != SECCOMP_SET_MODE_STRICT && args[0] != SECCOMP_SET_MODE_FILTER)
         return false;
     call->ret = make(call);
-    /* Relaxed: it concerns the calling thread, and others only from some moment on. */
-    if (call->ret >= 0)
+    /* Relaxed: it concerns the calling thread, and others only from some moment on. A vfork child's
+     * filter is not its parent's. */
+    if (call->ret >= 0 && !sta__entry_borrows)
         atomic_store_explicit(&is_filtered, true, memory_order_relaxed);
     return true;
 }

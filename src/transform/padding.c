@@ -20,34 +20,34 @@
 void sta__padding_add(struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     for (; from < to; from++)
-        if (!sta__bit(map->taken, sta__code_index(map, from)))
-            sta__bit_set(map->padding, sta__code_index(map, from));
+        if (!sta__bit(map, STA__TAKEN, from))
+            sta__bit_set(map, STA__PADDING, from);
 }
 
 void sta__padding_forget(struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     for (; from < to; from++)
-        sta__bit_clear(map->padding, sta__code_index(map, from));
+        sta__bit_clear(map, STA__PADDING, from);
 }
 
 void sta__padding_take(struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     sta__padding_forget(map, from, to);
     for (; from < to; from++)
-        sta__bit_set(map->taken, sta__code_index(map, from));
+        sta__bit_set(map, STA__TAKEN, from);
 }
 
 void sta__padding_give_back(struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     for (uintptr_t at = from; at < to; at++)
-        sta__bit_clear(map->taken, sta__code_index(map, at));
+        sta__bit_clear(map, STA__TAKEN, at);
     sta__padding_add(map, from, to);
 }
 
 bool sta__padding_is_taken(const struct sta__code_map *map, uintptr_t from, uintptr_t to)
 {
     for (; from < to; from++)
-        if (sta__bit(map->taken, sta__code_index(map, from)))
+        if (sta__bit(map, STA__TAKEN, from))
             return true;
     return false;
 }
@@ -119,7 +119,7 @@ void sta__padding_reveal_spare(struct sta__code_map *map, uintptr_t from, uintpt
     if (to > map->code->end)
         to = map->code->end;
     for (uintptr_t at = from; at < to; at++) {
-        if (!sta__bit(map->starts, sta__code_index(map, at)))
+        if (!sta__bit(map, STA__STARTS, at))
             continue;
         sta__code_map_instruction(map, at, &instruction);
         add_spare(map, at, &instruction);
@@ -131,7 +131,7 @@ void sta__padding_reveal_spare(struct sta__code_map *map, uintptr_t from, uintpt
 static bool is_free(const struct sta__code_map *map, uintptr_t address)
 {
     return address >= map->code->start && address < map->code->end &&
-           sta__bit(map->padding, sta__code_index(map, address));
+           sta__bit(map, STA__PADDING, address);
 }
 
 /* A branch into padding makes the rest of it code. Strikes that out of the padding that `address`
@@ -152,17 +152,27 @@ static bool is_unreached(struct sta__code_map *map, uintptr_t address, uintptr_t
     return false;
 }
 
-/* Bit n of the result: from->+n on there are `size` free bytes. Counts for the lower bits only, as
- * many as `*count` says then. */
+/* The bits of the padding from that number on, which is a multiple of 64. */
+static uint64_t padding_word(const struct sta__code_map *map, size_t index)
+{
+    uint64_t word;
+
+    __builtin_memcpy(&word, sta__code_byte(map->bits, STA__PADDING, index), sizeof(word));
+    return word;
+}
+
+/* Bit n of the result: `from` + n on there are `size` free bytes. Counts for the lower bits only,
+ * as many as `*count` says then. */
 static uint64_t free_runs(const struct sta__code_map *map, uintptr_t from, unsigned size,
                           unsigned *count)
 {
     size_t index = sta__code_index(map, from);
-    uint64_t bits, runs;
+    unsigned offset = index % WINDOW;
+    uint64_t bits = padding_word(map, index - offset) >> offset, runs;
 
-    __builtin_memcpy(&bits, map->padding + index / 8, sizeof(bits));
-    bits >>= index % 8;
-    *count = WINDOW - 7 - (size - 1);
+    if (offset)
+        bits |= padding_word(map, index - offset + WINDOW) << (WINDOW - offset);
+    *count = WINDOW - (size - 1);
     runs = bits;
     for (unsigned i = 1; i < size; i++)
         runs &= bits >> i;

@@ -106,6 +106,20 @@ static void restore_all(struct sta *sta)
     forget_all(err == 0 && last_err == 0);
 }
 
+/* From here on whoever changes what is attached comes and waits for the lock, or has made the
+ * change before what is attached is looked at (barrier; release: who comes finds the images). */
+static void be_told(struct sta *sta)
+{
+    atomic_store_explicit(&sta->changed, on_changed, memory_order_release);
+    sta__full_barrier();
+}
+
+/* Release: who comes all the same, and has the lock, finds this. */
+static void be_told_no_more(struct sta *sta)
+{
+    atomic_store_explicit(&sta->changed, NULL, memory_order_release);
+}
+
 static int rewrite_all(struct sta *sta, bool is_exhaustive)
 {
     struct sta__lock_state saved;
@@ -116,8 +130,11 @@ static int rewrite_all(struct sta *sta, bool is_exhaustive)
     err = sta__images_add_mapped(0, UINTPTR_MAX);
     if (err == 0) {
         sta__newcode_watch(true);
+        be_told(sta);
         err = sta__sync(sta);
     }
+    if (err < 0)
+        be_told_no_more(sta);
     sta__unlock(&sta__images_lock, &saved);
     if (err < 0)
         restore_all(sta);
@@ -144,18 +161,15 @@ static int install(struct sta *sta, unsigned flags)
     }
     err = is_exhaustive ? sta__method_sud.install(sta, flags) : 0;
     if (err < 0) {
+        be_told_no_more(sta);
         restore_all(sta);
-        return err;
     }
-    /* Release: who calls it finds the images. */
-    atomic_store_explicit(&sta->changed, on_changed, memory_order_release);
-    on_changed(sta); /* what was attached meanwhile */
-    return 0;
+    return err;
 }
 
 static void remove_(struct sta *sta)
 {
-    atomic_store_explicit(&sta->changed, NULL, memory_order_release);
+    be_told_no_more(sta);
     if (is_exhaustive)
         sta__method_sud.remove(sta);
     restore_all(sta);

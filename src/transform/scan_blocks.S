@@ -37,11 +37,12 @@
         pand    %xmm1, %xmm0
 .endm
 
-/* The same for e9, and 0f 80 to 0f 8f. Shifts \out left by 16 bits and adds the 16 of this. */
+/* The same for any byte and e9, and for 0f 80 to 0f 8f. Shifts \out left by 16 bits and adds the 16
+ * of this. */
 .macro find_branches at, out
         movdqu  \at(%rdi), %xmm0
         movdqu  \at + 1(%rdi), %xmm1
-        movdqa  %xmm0, %xmm2
+        movdqa  %xmm1, %xmm2
         pcmpeqb %xmm4, %xmm2
         pcmpeqb %xmm3, %xmm0
         pand    %xmm5, %xmm1

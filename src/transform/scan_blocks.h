@@ -13,8 +13,8 @@
 /* The first block from `at` on that has a place with the bytes 0f 05, or `end`. */
 uintptr_t sta__scan_blocks_for_syscall(uintptr_t at, uintptr_t end);
 
-/* For each block, where in it a jump of the opcodes e9 or 0f 80 to 0f 8f may begin: a bit a place.
- */
+/* For each block, behind which of its places the last byte of an opcode may lie that is followed by
+ * a distance of four bytes (e9, 0f 80 to 0f 8f): a bit a place. */
 void sta__scan_blocks_for_branches(uintptr_t at, uintptr_t end, uint64_t *bits);
 
 #endif

@@ -251,7 +251,7 @@ static int64_t call_exec(const struct sta__call *call, uint64_t ignored)
     return err;
 }
 
-bool sta__signals_concern(int64_t sys_nr)
+bool sta__signals_may_concern(int64_t sys_nr)
 {
     switch (sys_nr) {
     case SYS_rt_sigaction:
@@ -269,10 +269,15 @@ bool sta__signals_concern(int64_t sys_nr)
     case SYS_io_pgetevents:
     case SYS_execve:
     case SYS_execveat:
-        return sta__signals_reserved() != 0;
+        return true;
     default:
         return false;
     }
+}
+
+bool sta__signals_concern(int64_t sys_nr)
+{
+    return sta__signals_reserved() && sta__signals_may_concern(sys_nr);
 }
 
 /* What is not of the form that concerns us (no mask, a wrong size) is left to the kernel. */

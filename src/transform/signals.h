@@ -54,7 +54,9 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context);
  * and returns true. */
 bool sta__signals_call(struct sta__call *call);
 
-/* Whether calls with this number have to be looked at. */
+/* Whether calls with this number have to be looked at while signals are reserved; and whether they
+ * have to be now. */
+bool sta__signals_may_concern(int64_t sys_nr);
 bool sta__signals_concern(int64_t sys_nr);
 
 /* Before rt_sigreturn: keeps reserved signals out of the mask that is about to be restored. */

@@ -96,6 +96,30 @@ static bool locate(struct search *search)
     return found;
 }
 
+/* As far as short jumps and a landing reach. */
+#define SURROUNDINGS ((STA__HOP_MAX + 1) * 130 + 64)
+
+/* Whether it looks as if the best method will work: the others need padding. */
+static bool has_mov(const struct sta__code_map *map, const struct sta__site *site)
+{
+    const uint8_t *mov = (const uint8_t *)site->address - STA__NEAR_JUMP_SIZE;
+
+    return sta__code_map_is_start(map, (uintptr_t)mov) && mov[0] == 0xb8 &&
+           !sta__code_map_is_target(map, (uintptr_t)mov + 1, site->address + 1);
+}
+
+/* Where it matters whether a branch leads there. */
+static void want_surroundings(const struct search *search)
+{
+    for (size_t i = 0; i < search->count; i++) {
+        const struct sta__site *site = &search->sites[i];
+
+        if (site->method == STA_SITE_TRAP && !has_mov(&search->map, site))
+            sta__code_bits_want(&search->map, site->address - SURROUNDINGS,
+                                site->address + SURROUNDINGS);
+    }
+}
+
 /* The methods */
 
 static void leave(struct sta__site *site, enum sta_site_reason reason)
@@ -109,6 +133,8 @@ static void choose_alone(struct search *search, struct sta__site *site)
     if (sta__choose_mov(&search->map, site))
         return;
     site->nr = sta__line_number(&search->map, site->address);
+    if (site->nr != STA__NR_UNKNOWN)
+        return;
     if (sta__is_cancellation_point(&search->map, site->address))
         leave(site, STA_REASON_CANCELLATION);
     else if (!sta__judge_is_reached(&search->map, site))
@@ -124,9 +150,19 @@ static void choose_short(struct search *search, unsigned hops, bool around, bool
             sta__choose_short(&search->map, &search->sites[i], &effort);
 }
 
+static bool is_any_left_to(const struct search *search, enum sta_site_method method)
+{
+    for (size_t i = 0; i < search->count; i++)
+        if (search->sites[i].method == method)
+            return true;
+    return false;
+}
+
 /* What sites change themselves cannot be displaced for others. */
 static void choose_displacing(struct search *search)
 {
+    if (!is_any_left_to(search, STA_SITE_TRAP))
+        return;
     for (size_t i = 0; i < search->count; i++) {
         const struct sta__site *site = &search->sites[i];
 
@@ -169,7 +205,9 @@ static int analyse(struct search *search)
     if (sta__code_map_open(&search->map, search->code) < 0)
         return -ENOMEM;
     if (locate(search)) {
+        want_surroundings(search);
         sta__code_map_mark_far_branches(&search->map);
+        sta__code_bits_are_known(&search->map);
         choose_all(search);
     }
     sta__code_map_close(&search->map);

@@ -53,14 +53,22 @@ static bool emit_relative(struct emitter *emitter, const void *opcode, size_t si
            emit(emitter, &short_distance, sizeof(short_distance));
 }
 
-/* Goes to where the region's header says, with the address to come back to in rcx. */
-static bool emit_leave(struct emitter *emitter, uintptr_t resume, size_t slot)
+/* Steps over the red zone, calls what the region's header says, with the address behind the site in
+ * rcx, and goes there. */
+#define CALL_SIZE 31
+static bool emit_call(struct emitter *emitter, uintptr_t resume, size_t slot)
 {
+    static const uint8_t lea_minus_128_rsp[] = {0x48, 0x8d, 0x64, 0x24, 0x80};
     static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
-    static const uint8_t jump_through[] = {0xff, 0x25};
+    static const uint8_t call_through[] = {0xff, 0x15};
+    static const uint8_t lea_128_rsp[] = {0x48, 0x8d, 0xa4, 0x24, 0x80, 0, 0, 0};
+    static const uint8_t jump[] = {0xe9};
 
-    return emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
-           emit_relative(emitter, jump_through, sizeof(jump_through), emitter->address + slot);
+    return emit(emitter, lea_minus_128_rsp, sizeof(lea_minus_128_rsp)) &&
+           emit_relative(emitter, lea_rcx, sizeof(lea_rcx), resume) &&
+           emit_relative(emitter, call_through, sizeof(call_through), emitter->address + slot) &&
+           emit(emitter, lea_128_rsp, sizeof(lea_128_rsp)) &&
+           emit_relative(emitter, jump, sizeof(jump), resume);
 }
 
 /* For a number that is not known: goes to the entry only if somebody is interested. */
@@ -69,14 +77,14 @@ static bool emit_question(struct emitter *emitter, uintptr_t resume)
     static const uint8_t movzx_al_ecx[] = {0x0f, 0xb6, 0xc8};
     static const uint8_t mov_r11[] = {0x4c, 0x8b, 0x1d};
     static const uint8_t look_up[] = {0x41, 0x0f, 0xb6, 0x0c, 0x0b};
-    static const uint8_t jrcxz[] = {0xe3, 13}; /* over the two instructions of emit_leave() */
+    static const uint8_t jrcxz[] = {0xe3, CALL_SIZE};
 
     return emit(emitter, movzx_al_ecx, sizeof(movzx_al_ecx)) &&
            emit_relative(emitter, mov_r11, sizeof(mov_r11),
                          emitter->address + offsetof(struct region, interest)) &&
            emit(emitter, look_up, sizeof(look_up)) && emit(emitter, jrcxz, sizeof(jrcxz)) &&
-           emit_leave(emitter, resume, offsetof(struct region, entry)) &&
-           emit_leave(emitter, resume, offsetof(struct region, native));
+           emit_call(emitter, resume, offsetof(struct region, entry)) &&
+           emit_call(emitter, resume, offsetof(struct region, native));
 }
 
 static bool needs_stub(const struct sta__site *site)
@@ -123,10 +131,9 @@ static uintptr_t emit_stub(struct emitter *emitter, const struct sta__site *site
 
     begin_stub(emitter);
     before = emitter->used;
-    made =
-        emit_moved(emitter, site->patch_at, site->address, analysed) &&
-        (site->nr != STA__NR_UNKNOWN ? emit_leave(emitter, resume, offsetof(struct region, entry))
-                                     : emit_question(emitter, resume));
+    made = emit_moved(emitter, site->patch_at, site->address, analysed) &&
+           (site->nr != STA__NR_UNKNOWN ? emit_call(emitter, resume, offsetof(struct region, entry))
+                                        : emit_question(emitter, resume));
     return end_stub(emitter, before, made);
 }
 
@@ -192,23 +199,71 @@ static bool use_again(const struct sta__stubs_order *order, uint8_t *draft, size
     return false;
 }
 
+/* Pages behind the stubs that were made last, for those of code nearby: to find a free place means
+ * to read what is mapped where. */
+static struct sta__range spare;
+
+#define SPARE_SIZE ((size_t)8 * STA__PAGE_SIZE)
+
+/* Memory for `size` bytes of whole pages; 0: there is none near enough. */
+static uintptr_t take_pages(const struct sta__range *code, size_t size)
+{
+    uintptr_t address = spare.start;
+
+    if (spare.start < spare.end && spare.end - spare.start >= size &&
+        sta__near_reaches(code, spare.start, spare.end)) {
+        spare.start += size;
+        return address;
+    }
+    address = sta__near_alloc(code, size + SPARE_SIZE);
+    if (!address)
+        return sta__near_alloc(code, size);
+    /* A child that is forked in between has none to spare. */
+    spare.end = 0;
+    sta__store_barrier();
+    spare.start = address + size;
+    sta__store_barrier();
+    spare.end = address + size + SPARE_SIZE;
+    return address;
+}
+
+static void give_pages_back(uintptr_t start, uintptr_t end)
+{
+    if (end == spare.start)
+        spare.start = start;
+    else if (start < end)
+        STA__RAW2(SYS_munmap, start, end - start);
+}
+
+/* Memory for what the draft may need at most, or at least for what it does need. Returns its
+ * address, or 0. */
+static uintptr_t take_for_draft(const struct sta__stubs_order *order, uint8_t *draft, size_t *size,
+                                struct sta__stub *stubs)
+{
+    const struct sta__range code = {order->start, order->end};
+    uintptr_t address = take_pages(&code, *size);
+
+    if (address)
+        return address;
+    /* Any address does to find out the size. */
+    *size = sta__page_up(make_draft(order, draft, *size, order->start, stubs));
+    return take_pages(&code, *size);
+}
+
 static int make_new(const struct sta__stubs_order *order, uint8_t *draft, size_t size,
                     struct sta__stub *stubs)
 {
-    const struct sta__range code = {order->start, order->end};
-    uintptr_t address;
+    uintptr_t address = take_for_draft(order, draft, &size, stubs), end = address + size;
     int err;
 
-    /* Any address does to find out the size. */
-    size = sta__page_up(make_draft(order, draft, size, order->start, stubs));
-    address = sta__near_alloc(&code, size);
     if (!address)
         return -ERANGE;
     ((struct region *)draft)->next = atomic_load_explicit(&regions, memory_order_relaxed);
-    make_draft(order, draft, size, address, stubs);
+    size = sta__page_up(make_draft(order, draft, size, address, stubs));
+    give_pages_back(address + size, end);
     err = sta__text_fill(address, draft, size);
     if (err < 0) {
-        STA__RAW2(SYS_munmap, address, size);
+        give_pages_back(address, address + size);
         return err;
     }
     /* Release: who finds it finds it filled. */

@@ -111,8 +111,10 @@ static void follow_wanted(ucontext_t *context)
 static void begin_call_again(ucontext_t *context)
 {
     greg_t *regs = context->uc_mcontext.gregs;
+    bool is_behind_call = regs[REG_RIP] == (greg_t)sta__entry_call_end ||
+                          regs[REG_RIP] == (greg_t)sta__entry_call_with_after_end;
 
-    if (regs[REG_RIP] == (greg_t)sta__entry_call_end && regs[REG_RAX] == -EINTR) {
+    if (is_behind_call && regs[REG_RAX] == -EINTR) {
         regs[REG_RAX] = ((const struct sta__entry_frame *)regs[REG_RSP])->call.enter.id;
         regs[REG_RIP] -= 2;
     }
@@ -191,7 +193,7 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
     }
     sta__newcode_trapped((uintptr_t)regs[REG_RIP] - 2, regs[REG_RAX]);
     regs[REG_RCX] = regs[REG_RIP];
-    regs[REG_RIP] = (greg_t)sta__entry;
+    regs[REG_RIP] = (greg_t)sta__entry_by_jump;
 }
 
 /* A notice may come, and find nothing to change, after this has looked what is wanted and before it

@@ -14,6 +14,9 @@
 /* Directory entries of a task directory with one thread: ".", ".." and the thread. */
 #define LINKS_IF_ALONE 3
 
+/* What is written at once, at most. */
+#define RUN_MAX ((size_t)4 * STA__PAGE_SIZE)
+
 bool sta__text_is_alone(void)
 {
     struct stat tasks;
@@ -82,21 +85,68 @@ static bool is_as_expected(const uint8_t *bytes, const struct sta__change *chang
     return sta__memory_is_equal(bytes, change->from, change->size);
 }
 
-static int change_in_place(const struct sta__text *text, const struct sta__change *changes,
-                           size_t count)
+/* Makes the changes in `bytes`, which are what is at `start`, or a copy of it. */
+static void apply(uint8_t *bytes, uintptr_t start, const struct sta__change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *at = bytes + (changes[i].at - start);
+
+        if (is_as_expected(at, &changes[i]))
+            sta__memory_copy(at, changes[i].to, changes[i].size);
+    }
+}
+
+/* How many of the changes can be written together: each page in between has one, so that no page
+ * is copied by the kernel for nothing, and all is `room` bytes at most. */
+static size_t run_of(const struct sta__change *changes, size_t count, size_t room)
+{
+    size_t run = 1;
+
+    while (run < count &&
+           sta__page_of(changes[run].at) <=
+               sta__page_of(changes[run - 1].at + changes[run - 1].size - 1) + STA__PAGE_SIZE &&
+           changes[run].at + changes[run].size - changes->at <= room)
+        run++;
+    return run;
+}
+
+/* A write takes longer than copying a page. */
+static int write_changes(uint8_t *draft, size_t room, const struct sta__change *changes,
+                         size_t count)
 {
     int memory = open_memory();
     int err = 0;
 
-    for (size_t i = 0; i < count && err == 0; i++) {
-        if (!is_as_expected((const uint8_t *)changes[i].at, &changes[i]))
-            continue;
-        if (text->is_writable)
-            sta__memory_copy((void *)changes[i].at, changes[i].to, changes[i].size);
-        else
-            err = write_bytes(memory, changes[i].at, changes[i].to, changes[i].size);
+    for (size_t done = 0, run; done < count && err == 0; done += run) {
+        const struct sta__change *first = &changes[done], *last;
+        size_t size;
+
+        run = run_of(first, count - done, room);
+        last = &first[run - 1];
+        size = last->at + last->size - first->at;
+        sta__memory_copy(draft, (const void *)first->at, size);
+        apply(draft, first->at, first, run);
+        err = write_bytes(memory, first->at, draft, size);
     }
     close_memory(memory);
+    return err;
+}
+
+static int change_in_place(const struct sta__text *text, const struct sta__change *changes,
+                           size_t count)
+{
+    uint8_t one[STA__CHANGE_MAX], *draft;
+    int err;
+
+    if (text->is_writable) {
+        apply((uint8_t *)text->start, text->start, changes, count);
+        return 0;
+    }
+    draft = sta__pages_alloc(RUN_MAX);
+    if (!draft)
+        return write_changes(one, sizeof(one), changes, count);
+    err = write_changes(draft, RUN_MAX, changes, count);
+    sta__pages_free(draft, RUN_MAX);
     return err;
 }
 
@@ -153,12 +203,7 @@ static int fill_copy(uintptr_t copy, uintptr_t start, size_t size,
     if (!draft)
         return -ENOMEM;
     sta__memory_copy(draft, (const void *)start, size);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *at = draft + (changes[i].at - start);
-
-        if (is_as_expected(at, &changes[i]))
-            sta__memory_copy(at, changes[i].to, changes[i].size);
-    }
+    apply(draft, start, changes, count);
     /* Pages that are as in the file again are the file's again, and take no memory of their own. */
     err = sta__memory_is_equal((const void *)copy, draft, size) ? 0
                                                                 : sta__text_fill(copy, draft, size);

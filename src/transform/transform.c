@@ -104,6 +104,7 @@ static int install(struct sta *sta, const struct sta_transform_options *options)
         sta__log(&sta->log, STA_LOG_ERROR, "a transformer is installed in this process already");
         return -EBUSY;
     }
+    sta__entry_init();
     set_active(sta, options->flags);
     err = install_first(sta, options);
     if (err < 0) {

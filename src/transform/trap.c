@@ -56,7 +56,7 @@ static void on_sigill(int signal, siginfo_t *info, void *context)
         return;
     }
     regs[REG_RCX] = regs[REG_RIP] + 2;
-    regs[REG_RIP] = (greg_t)sta__entry;
+    regs[REG_RIP] = (greg_t)sta__entry_by_jump;
 }
 
 /* A new thread inherits a mask without SIGILL, and does not know that it is one. */

@@ -27,17 +27,30 @@ struct cursor {
     bool ok;
 };
 
+/* 1, 2, 4 or 8 bytes. */
 static uint64_t read_bytes(struct cursor *cursor, unsigned size)
 {
-    uint64_t value = 0;
+    const uint8_t *bytes = (const uint8_t *)cursor->at;
+    uint16_t half;
+    uint32_t word;
+    uint64_t value;
 
     if (!cursor->ok || cursor->end - cursor->at < size) {
         cursor->ok = false;
         return 0;
     }
-    for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)((const uint8_t *)cursor->at)[i] << 8 * i;
     cursor->at += size;
+    switch (size) {
+    case 1:
+        return bytes[0];
+    case 2:
+        __builtin_memcpy(&half, bytes, sizeof(half));
+        return half;
+    case 4:
+        __builtin_memcpy(&word, bytes, sizeof(word));
+        return word;
+    }
+    __builtin_memcpy(&value, bytes, sizeof(value));
     return value;
 }
 

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/* Helper calls: whether each argument is what the helper's prototype asks for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ebpf/verify/verifier.h"
+
+#define MAX_ERRNO 4095
+
+/* One call. */
+struct call {
+    const struct sta__helper *helper;
+    int32_t id;
+    const struct sta_map *map;
+    uint32_t subprog;     /* of the callback */
+    uint64_t alloc_size;  /* STA__ARG_CONST_ALLOC_SIZE */
+    uint64_t memory_size; /* the largest that the last size can be */
+    uint64_t key;         /* of an array */
+    bool key_is_known;
+    uint32_t released;
+    struct sta__fill fill;
+};
+
+static struct sta__reg *reg_of(struct sta__verifier *v, int number)
+{
+    return &sta__frame_of(v->state)->regs[number];
+}
+
+/* ---- arguments ---- */
+
+static const char *expected_text(enum sta__arg arg)
+{
+    switch (arg) {
+    case STA__ARG_CTX:
+        return "ctx";
+    case STA__ARG_MAP:
+        return "map_ptr";
+    case STA__ARG_RECORD:
+        return "ringbuf_mem";
+    case STA__ARG_FUNC:
+        return "func";
+    case STA__ARG_STACK_OR_NULL:
+    case STA__ARG_DYNPTR:
+    case STA__ARG_UNINIT_DYNPTR:
+        return "fp";
+    case STA__ARG_CONST_STR:
+    case STA__ARG_SPIN_LOCK:
+        return "map_value";
+    case STA__ARG_KERNEL:
+        return "ptr_";
+    case STA__ARG_SIZE:
+    case STA__ARG_SIZE_OR_ZERO:
+    case STA__ARG_CONST_ALLOC_SIZE:
+        return "scalar";
+    default:
+        return "fp, map_key, map_value, mem, ringbuf_mem";
+    }
+}
+
+static bool is_memory(uint8_t type)
+{
+    return type == STA__REG_STACK || type == STA__REG_MAP_KEY || type == STA__REG_MAP_VALUE ||
+           type == STA__REG_MEM || type == STA__REG_RECORD;
+}
+
+static bool takes_null(enum sta__arg arg)
+{
+    return arg == STA__ARG_MEM_OR_NULL || arg == STA__ARG_WRITABLE_MEM_OR_NULL ||
+           arg == STA__ARG_STACK_OR_NULL;
+}
+
+static bool type_fits(enum sta__arg arg, uint8_t type)
+{
+    switch (arg) {
+    case STA__ARG_CTX:
+        return type == STA__REG_CTX;
+    case STA__ARG_MAP:
+        return type == STA__REG_MAP;
+    case STA__ARG_MEM_OR_NULL:
+    case STA__ARG_WRITABLE_MEM_OR_NULL:
+        return is_memory(type) || (sta__is_or_null(type) && is_memory(type - 1));
+    case STA__ARG_SIZE:
+    case STA__ARG_SIZE_OR_ZERO:
+    case STA__ARG_CONST_ALLOC_SIZE:
+        return type == STA__REG_SCALAR;
+    case STA__ARG_RECORD:
+        return type == STA__REG_RECORD;
+    case STA__ARG_CONST_STR:
+    case STA__ARG_SPIN_LOCK:
+        return type == STA__REG_MAP_VALUE;
+    case STA__ARG_FUNC:
+        return type == STA__REG_FUNC;
+    case STA__ARG_STACK_OR_NULL:
+    case STA__ARG_DYNPTR:
+    case STA__ARG_UNINIT_DYNPTR:
+        return type == STA__REG_STACK;
+    case STA__ARG_KERNEL:
+        return false;
+    default:
+        return is_memory(type);
+    }
+}
+
+/* Pointers that are handed on as they are have to point to the beginning. */
+static int check_no_offset(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
+{
+    const struct sta__reg *pointer = reg_of(v, reg);
+    char bits[64];
+
+    if (arg == STA__ARG_RECORD) {
+        if (pointer->off)
+            return sta__deny(v, -EINVAL,
+                             "R%u must have zero offset when passed to release func "
+                             "or trusted arg to kfunc",
+                             reg);
+    } else if (is_memory(pointer->type) || pointer->type == STA__REG_SCALAR) {
+        return 0;
+    }
+    if (pointer->off)
+        return sta__deny(v, -EACCES, "dereference of modified %s ptr R%u off=%d disallowed",
+                         sta__type_name(pointer->type), reg, pointer->off);
+    if (sta__range_is_const(&pointer->n) && pointer->n.bits.value == 0)
+        return 0;
+    sta__tnum_text(bits, sizeof(bits), pointer->n.bits);
+    return sta__deny(v, -EACCES, "variable %s access var_off=%s disallowed",
+                     sta__type_name(pointer->type), bits);
+}
+
+static int check_type(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
+{
+    const struct sta__reg *r = reg_of(v, reg);
+
+    if (!type_fits(arg, r->type))
+        return sta__deny(v, -EACCES, "R%u type=%s expected=%s", reg, sta__type_name(r->type),
+                         expected_text(arg));
+    return check_no_offset(v, arg, reg);
+}
+
+static int check_size(struct sta__verifier *v, struct call *call, enum sta__arg arg,
+                      enum sta__arg memory, uint8_t reg)
+{
+    const struct sta__reg *size = reg_of(v, reg);
+    bool zero_allowed = arg == STA__ARG_SIZE_OR_ZERO;
+    bool is_uninit = memory == STA__ARG_UNINIT_MEM;
+    bool is_written =
+        is_uninit || memory == STA__ARG_WRITABLE_MEM || memory == STA__ARG_WRITABLE_MEM_OR_NULL;
+    int err;
+
+    call->memory_size = size->n.umax;
+    if (size->n.smin < 0)
+        return sta__deny(v, -EACCES,
+                         "R%u min value is negative, either use unsigned or 'var &= const'", reg);
+    if (size->n.umin == 0 && !zero_allowed)
+        return sta__deny(v, -EACCES, "R%u invalid zero-sized read: u64=[%llu,%llu]", reg,
+                         (unsigned long long)size->n.umin, (unsigned long long)size->n.umax);
+    if (size->n.umax >= STA__OFFSET_MAX)
+        return sta__deny(v, -EACCES,
+                         "R%u unbounded memory access, use 'var &= const' or 'if (var < const)'",
+                         reg);
+    /* Only if the size is known are all of these bytes written. */
+    err = sta__check_helper_memory(v, reg - 1, (uint32_t)size->n.umax,
+                                   is_written ? STA__WRITE : STA__READ, zero_allowed,
+                                   is_uninit && sta__range_is_const(&size->n) ? &call->fill : NULL);
+    if (!err)
+        sta__reg_need(v, size);
+    return err;
+}
+
+static int check_key(struct sta__verifier *v, struct call *call, uint8_t reg)
+{
+    int err;
+
+    if (!call->map)
+        return sta__deny(v, -EACCES, "invalid map_ptr to access map->key");
+    err = sta__check_helper_memory(v, reg, call->map->key_size, STA__READ, false, NULL);
+    if (!err &&
+        (call->map->type == BPF_MAP_TYPE_ARRAY || call->map->type == BPF_MAP_TYPE_PERCPU_ARRAY))
+        call->key_is_known =
+            sta__stack_constant(v, reg_of(v, reg), call->map->key_size, &call->key);
+    return err;
+}
+
+static int check_value(struct sta__verifier *v, struct call *call, enum sta__arg arg, uint8_t reg)
+{
+    bool is_uninit = arg == STA__ARG_UNINIT_MAP_VALUE;
+
+    if (!call->map)
+        return sta__deny(v, -EACCES, "invalid map_ptr to access map->value");
+    return sta__check_helper_memory(v, reg, call->map->value_size,
+                                    is_uninit ? STA__WRITE : STA__READ, false,
+                                    is_uninit ? &call->fill : NULL);
+}
+
+static int check_long_out(struct sta__verifier *v, struct call *call, uint8_t reg)
+{
+    struct sta__memory_access a = {
+        .reg = reg, .size = 8, .access = STA__WRITE, .value_reg = -1, .is_aligned = true};
+    int err = sta__check_helper_memory(v, reg, 8, STA__WRITE, false, &call->fill);
+
+    return err ? err : sta__check_alignment(v, &a);
+}
+
+static int check_string(struct sta__verifier *v, uint8_t reg)
+{
+    const struct sta__reg *r = reg_of(v, reg);
+    const struct sta_map *map = r->map;
+    int64_t off = r->off + (int64_t)r->n.bits.value;
+
+    if (!map->is_frozen || !(map->flags & BPF_F_RDONLY_PROG))
+        return sta__deny(v, -EACCES, "R%u does not point to a readonly map'", reg);
+    if (!sta__range_is_const(&r->n))
+        return sta__deny(v, -EACCES, "R%u is not a constant address'", reg);
+    if (!map->values || map->max_entries != 1)
+        return sta__deny(v, -EACCES, "no direct value access support for this map type");
+    if (off < 0 || off >= map->value_size)
+        return sta__deny(v, -EACCES, "invalid access to map value, value_size=%u off=%lld size=1",
+                         map->value_size, (long long)off);
+    if (!memchr((const char *)map->values + off, 0, map->value_size - (size_t)off))
+        return sta__deny(v, -EINVAL, "string is not zero-terminated");
+    return 0;
+}
+
+static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t reg)
+{
+    const struct sta__reg *r = reg_of(v, reg);
+
+    if (!sta__range_is_const(&r->n))
+        return sta__deny(v, -EACCES, "R%u is not a known constant'", reg);
+    sta__reg_need(v, r);
+    call->alloc_size = r->n.bits.value;
+    return 0;
+}
+
+static int check_record(struct sta__verifier *v, struct call *call, uint8_t reg)
+{
+    call->released = reg_of(v, reg)->ref;
+    if (!call->released)
+        return sta__deny(v, -EINVAL, "R%u must be referenced when passed to release function", reg);
+    return 0;
+}
+
+static int check_arg(struct sta__verifier *v, struct call *call, int index)
+{
+    enum sta__arg arg = call->helper->args[index];
+    uint8_t reg = (uint8_t)(BPF_REG_1 + index);
+    int err = sta__read_reg(v, reg);
+
+    if (err || arg == STA__ARG_ANYTHING)
+        return err;
+    if (!(takes_null(arg) && sta__is_zero(reg_of(v, reg))))
+        err = check_type(v, arg, reg);
+    else
+        sta__reg_need(v, reg_of(v, reg));
+    if (err)
+        return err;
+    switch (arg) {
+    case STA__ARG_MAP:
+        call->map = reg_of(v, reg)->map;
+        return 0;
+    case STA__ARG_MAP_KEY:
+        return check_key(v, call, reg);
+    case STA__ARG_MAP_VALUE:
+    case STA__ARG_UNINIT_MAP_VALUE:
+        return check_value(v, call, arg, reg);
+    case STA__ARG_SIZE:
+    case STA__ARG_SIZE_OR_ZERO:
+        return check_size(v, call, arg, call->helper->args[index - 1], reg);
+    case STA__ARG_CONST_ALLOC_SIZE:
+        return check_alloc_size(v, call, reg);
+    case STA__ARG_RECORD:
+        return check_record(v, call, reg);
+    case STA__ARG_LONG_OUT:
+        return check_long_out(v, call, reg);
+    case STA__ARG_CONST_STR:
+        return check_string(v, reg);
+    case STA__ARG_FUNC:
+        call->subprog = reg_of(v, reg)->subprog;
+        return 0;
+    case STA__ARG_SPIN_LOCK:
+    case STA__ARG_DYNPTR:
+    case STA__ARG_UNINIT_DYNPTR:
+        return sta__deny(v, -EINVAL, "R%u: %s", reg, call->helper->why_not);
+    default:
+        return 0;
+    }
+}
+
+/* ---- results ---- */
+
+/* The highest number of a processor that there may ever be; -1: not known. */
+static int highest_cpu(void)
+{
+    char text[256];
+    int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    const char *last;
+
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return -1;
+    text[length] = 0; /* "0-7", or "0,2-3" */
+    last = strpbrk(text, "-,") ? text + strlen(text) : text;
+    while (last > text && last[-1] != '-' && last[-1] != ',')
+        last--;
+    return *last >= '0' && *last <= '9' ? atoi(last) : -1;
+}
+
+static void set_integer(struct sta__verifier *v, const struct call *call)
+{
+    struct sta__reg *r0 = reg_of(v, BPF_REG_0);
+    int cpu;
+
+    sta__reg_unknown(v, r0);
+    switch (call->id) {
+    case BPF_FUNC_get_stack:
+    case BPF_FUNC_get_task_stack:
+    case BPF_FUNC_probe_read_str:
+    case BPF_FUNC_probe_read_kernel_str:
+    case BPF_FUNC_probe_read_user_str:
+        r0->n.smin = -MAX_ERRNO;
+        r0->n.smax = (int64_t)call->memory_size;
+        r0->n.smin32 = -MAX_ERRNO;
+        r0->n.smax32 = (int32_t)call->memory_size;
+        break;
+    case BPF_FUNC_get_smp_processor_id:
+        cpu = highest_cpu();
+        if (cpu < 0)
+            return;
+        r0->n.smin = r0->n.smin32 = 0;
+        r0->n.umax = (uint64_t)cpu;
+        r0->n.smax = cpu;
+        r0->n.umax32 = (uint32_t)cpu;
+        r0->n.smax32 = cpu;
+        break;
+    default:
+        return;
+    }
+    sta__range_sync(&r0->n);
+}
+
+static bool is_never_null(const struct call *call)
+{
+    return call->id == BPF_FUNC_map_lookup_elem && call->key_is_known &&
+           call->key < call->map->max_entries;
+}
+
+static int acquire(struct sta__verifier *v, uint32_t id)
+{
+    struct sta__state *state = v->state;
+    struct sta__ref *refs = realloc(state->refs, (state->ref_count + 1) * sizeof(*refs));
+
+    if (!refs)
+        return -ENOMEM;
+    refs[state->ref_count++] = (struct sta__ref){id, v->insn};
+    state->refs = refs;
+    return 0;
+}
+
+static int set_result(struct sta__verifier *v, const struct call *call)
+{
+    struct sta__reg *r0 = reg_of(v, BPF_REG_0);
+
+    switch (call->helper->ret) {
+    case STA__RET_VOID:
+        return 0;
+    case STA__RET_INTEGER:
+        set_integer(v, call);
+        return 0;
+    case STA__RET_MAP_VALUE_OR_NULL:
+        if (!call->map)
+            return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
+        r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
+        r0->map = call->map;
+        break;
+    case STA__RET_RECORD_OR_NULL:
+    case STA__RET_MEM_OR_NULL:
+        r0->type = call->helper->ret == STA__RET_MEM_OR_NULL ? STA__REG_MEM_OR_NULL
+                                                             : STA__REG_RECORD_OR_NULL;
+        r0->size = (uint32_t)call->alloc_size; /* of larger ones, only so much may be used */
+        break;
+    }
+    sta__range_const(&r0->n, 0);
+    if (sta__is_or_null(r0->type))
+        r0->id = sta__new_id(v);
+    if (call->helper->ret != STA__RET_RECORD_OR_NULL)
+        return 0;
+    r0->ref = r0->id;
+    return acquire(v, r0->id);
+}
+
+static void forget_record(struct sta__verifier *v, struct sta__reg *reg, void *data)
+{
+    if (reg->ref == *(const uint32_t *)data)
+        sta__reg_unknown(v, reg);
+}
+
+static int release(struct sta__verifier *v, uint32_t id)
+{
+    struct sta__state *state = v->state;
+
+    for (uint32_t i = 0; i < state->ref_count; i++) {
+        if (state->refs[i].id == id) {
+            state->refs[i] = state->refs[--state->ref_count];
+            sta__each_reg(v, state, forget_record, &id);
+            return 0;
+        }
+    }
+    return sta__deny(v, -EINVAL, "func release: reference has not been acquired before");
+}
+
+/* Bytes that the helper filled. */
+static int fill(struct sta__verifier *v, const struct sta__fill *fill)
+{
+    const struct sta__reg *pointer = reg_of(v, fill->reg);
+    int32_t start = pointer->off + (int32_t)pointer->n.bits.value;
+    struct sta__memory_access a = {.reg = fill->reg, .access = STA__WRITE, .value_reg = -1};
+
+    for (uint32_t done = 0; done < fill->size; done += a.size) {
+        bool whole = (start + (int32_t)done) % 8 == 0 && fill->size - done >= 8;
+        int err;
+
+        a.off = (int32_t)done;
+        a.size = whole ? 8 : 1;
+        err = sta__check_access(v, &a);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int check_available(struct sta__verifier *v, const struct sta__helper *helper, int32_t id)
+{
+    if (!helper)
+        return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
+    if (id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task)
+        return sta__deny(v, -EINVAL, "%s", helper->why_not);
+    if (!helper->fn && !v->options->allow_missing_helpers)
+        return sta__deny(v, -EINVAL, "program of this type cannot use helper bpf_%s#%d: %s",
+                         helper->name, id, helper->why_not);
+    return 0;
+}
+
+int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
+{
+    struct call call = {.helper = sta__helper_find(insn->imm), .id = insn->imm};
+    int err = check_available(v, call.helper, insn->imm);
+
+    for (int i = 0; !err && i < 5 && call.helper->args[i]; i++)
+        err = check_arg(v, &call, i);
+    if (!err)
+        err = sta__check_helper_map(v, call.helper, call.id, call.map);
+    if (!err && call.fill.size)
+        err = fill(v, &call.fill);
+    if (!err && call.released)
+        err = release(v, call.released);
+    if (!err && call.id == BPF_FUNC_tail_call)
+        err = sta__check_no_refs(v, "tail_call");
+    if (!err && v->info[v->insn].calls_callback)
+        err = sta__push_callback(v, call.id, call.map, call.subprog);
+    if (err)
+        return err;
+    for (int i = BPF_REG_0; i <= BPF_REG_5; i++)
+        sta__reg_none(reg_of(v, i));
+    sta__touch(v, BPF_REG_0);
+    return set_result(v, &call);
+}
