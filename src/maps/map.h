@@ -124,6 +124,8 @@ struct sta_map {
     uint32_t value_stride;
 
     uint32_t cpus; /* values of each key */
+    /* What it holds is one CPU's: programs that use it run under a lease, lease.h. */
+    bool is_leased;
     struct sta__map_head *head;
     union {
         struct sta__array array;

@@ -85,6 +85,7 @@ static int check_attributes(struct making *making)
 static uint64_t place(const struct making *making, uintptr_t base)
 {
     struct sta__placer placer = {.base = base, .at = STA__MAP_HEAD_SIZE};
+    const struct sta__map_type *inner = sta__map_type(making->attributes.inner_type);
     struct sta_map *map = making->map;
 
     map->type = making->attributes.type;
@@ -93,6 +94,8 @@ static uint64_t place(const struct making *making, uintptr_t base)
     map->max_entries = making->attributes.max_entries;
     map->flags = making->attributes.flags;
     map->cpus = making->attributes.cpus;
+    map->is_leased =
+        making->type->is_percpu || making->type->is_leased || (inner && inner->is_percpu);
     map->head = (struct sta__map_head *)base;
     making->type->place(map, &making->attributes, &placer);
     return placer.at < SIZE_MAX_BYTES ? sta__page_up(placer.at) : 0;
@@ -216,10 +219,16 @@ static void choose_attributes(struct making *making, const struct sta_map_option
 
 static int choose_cpus(struct making *making)
 {
-    if (!making->type->is_percpu)
-        return 0;
-    making->attributes.cpus = sta__lease_cpus();
-    return sta__lease_prepare(&making->attributes.leases, &making->log);
+    uint64_t id = 0;
+    int err = 0;
+
+    if (making->type->is_percpu || making->type->is_leased)
+        err = sta__lease_prepare(&id, &making->log);
+    if (making->type->is_percpu) {
+        making->attributes.cpus = sta__lease_cpus();
+        making->attributes.leases = id;
+    }
+    return err;
 }
 
 int sta_map_create(struct sta_map **out, const struct sta_map_options *given)

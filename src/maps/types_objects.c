@@ -32,6 +32,7 @@ static void place(struct sta_map *map, const struct sta__map_attributes *attribu
 
 const struct sta__map_type sta__type_prog_array = {
     .name = "prog_array",
+    .is_leased = true, /* nobody knows what the programs that it leads to use */
     .flags = BPF_F_NUMA_NODE | STA__FLAGS_ACCESS,
     .check = check,
     .place = place,
@@ -39,6 +40,7 @@ const struct sta__map_type sta__type_prog_array = {
 
 const struct sta__map_type sta__type_perf_event_array = {
     .name = "perf_event_array",
+    .is_leased = true, /* an event has one producer */
     .flags = BPF_F_NUMA_NODE | STA__FLAGS_ACCESS | BPF_F_PRESERVE_ELEMS,
     .check = check,
     .place = place,
