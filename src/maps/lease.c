@@ -92,7 +92,7 @@ STA__NOINLINE int sta__lease_enter_slow(struct sta__lease *lease, struct sta__le
     lease->outer = sta__lease_current;
     *(volatile uint64_t *)&lease->mark = ~(uint64_t)(uintptr_t)lease;
     atomic_signal_fence(memory_order_seq_cst);
-    *(const struct sta__lease *volatile *)&sta__lease_current = lease;
+    sta__lease_current = lease;
     atomic_signal_fence(memory_order_seq_cst);
     return 0;
 }

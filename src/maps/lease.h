@@ -74,7 +74,7 @@ STA__INLINE int sta__lease_enter(struct sta__lease *lease)
     lease->outer = NULL;
     *(volatile uint64_t *)&lease->mark = ~(uint64_t)(uintptr_t)lease;
     atomic_signal_fence(memory_order_seq_cst);
-    *(const struct sta__lease *volatile *)&sta__lease_current = lease;
+    sta__lease_current = lease;
     atomic_signal_fence(memory_order_seq_cst);
     return 0;
 }
@@ -83,7 +83,8 @@ STA__INLINE void sta__lease_leave(struct sta__lease *lease)
 {
     if (!lease->holder)
         return;
-    *(const struct sta__lease *volatile *)&sta__lease_current = lease->outer;
+    sta__lease_current = lease->outer;
+    atomic_signal_fence(memory_order_seq_cst);
     *(volatile uint64_t *)&lease->mark = 0;
     /* Release: pairs with the acquire of the next holder. */
     atomic_store_explicit(lease->holder, 0, memory_order_release);

@@ -74,7 +74,7 @@ __attribute__((no_sanitize("address"))) static bool is_left(const struct sta__ow
 
 STA__NOINLINE bool sta__owner_forget_left(const struct sta__owner_guard *guard)
 {
-    struct sta__owner_holds *holds = &sta__owner_holds;
+    struct sta__owner_holds *holds = sta__owner_own_holds();
     uint64_t self = sta__owner_self();
 
     while (holds->depth && is_left(&holds->holds[holds->depth - 1], guard)) {
@@ -99,7 +99,7 @@ static bool change(sta__owner_word *word, uint64_t from, uint64_t to)
  * the same number before. */
 static bool is_own_and_left(const sta__owner_word *word)
 {
-    const struct sta__owner_holds *holds = &sta__owner_holds;
+    const struct sta__owner_holds *holds = sta__owner_own_holds();
 
     for (uint32_t i = 0; i + 1 < holds->depth; i++) {
         if (holds->holds[i].word == word)
@@ -146,7 +146,7 @@ STA__NOINLINE int sta__owner_wait(sta__owner_word *word, uint64_t self)
 
 bool sta__owner_trylock(sta__owner_word *word, uint64_t from, struct sta__owner_guard *guard)
 {
-    struct sta__owner_holds *holds = &sta__owner_holds;
+    struct sta__owner_holds *holds = sta__owner_own_holds();
     uint32_t depth = holds->depth;
 
     if (depth >= STA__OWNER_DEPTH)
