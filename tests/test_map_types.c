@@ -271,7 +271,8 @@ static void elements_lead_to_maps(void **state)
         assert_null(outer->ops->lookup(outer, &key));
         assert_int_equal(sta__objects_set(outer, &key, other, BPF_ANY), -EINVAL);
         assert_int_equal(sta__objects_set(outer, &key, same, BPF_ANY), 0);
-        assert_int_equal(sta__objects_set(outer, &key, inner, BPF_ANY), 0);
+        assert_int_equal(sta_map_set_map(inner, &key, same, BPF_ANY), -EINVAL);
+        assert_int_equal(sta_map_set_map(outer, &key, inner, BPF_ANY), 0);
         assert_ptr_equal(outer->ops->lookup(outer, &key), inner);
         assert_int_equal(sta_map_info(inner, &info), 0);
         assert_int_equal(sta_map_lookup(outer, &key, &id, 0), 0);

@@ -192,6 +192,37 @@ static void walks_visit_every_element(void **state)
     sta_map_close(maps[3]);
 }
 
+/* r0 = 1; tail call to element r2 = 2 of map 0; r0 = 3 if there is none. */
+static const struct bpf_insn jumping[] = {
+    WIDE_MAP(2, 1, 0, 0),  I(MOV64K, 3, 0, 0, 2), CALL(tail_call),
+    I(MOV64K, 0, 0, 0, 3), I(EXIT, 0, 0, 0, 0),
+};
+static const struct bpf_insn answering[] = {I(MOV64K, 0, 0, 0, 42), I(EXIT, 0, 0, 0, 0)};
+
+static void tail_calls_go_where_the_array_says(void **state)
+{
+    (void)state;
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *jumper, *answerer;
+        const uint32_t index = 2;
+
+        maps[0] = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 3);
+        jumper = load(jumping, COUNT(jumping), modes[mode]);
+        answerer = load(answering, COUNT(answering), modes[1 - mode]);
+        assert_int_equal(run(jumper), 3);
+        assert_int_equal(sta_map_set_program(maps[0], 3, answerer), -E2BIG);
+        assert_int_equal(sta_map_set_program(maps[0], index, answerer), 0);
+        assert_int_equal(run(jumper), 42);
+        assert_int_equal(sta_map_delete(maps[0], &index), 0);
+        assert_int_equal(run(jumper), 3);
+        assert_int_equal(sta_map_set_program(maps[0], index, answerer), 0);
+        sta_program_free(answerer); /* its element is empty then */
+        assert_int_equal(run(jumper), 3);
+        sta_program_free(jumper);
+        sta_map_close(maps[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +230,7 @@ int main(void)
         cmocka_unit_test(records_reach_the_consumer),
         cmocka_unit_test(queues_work_in_programs),
         cmocka_unit_test(walks_visit_every_element),
+        cmocka_unit_test(tail_calls_go_where_the_array_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

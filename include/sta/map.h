@@ -68,7 +68,8 @@ STA_API void sta_map_close(struct sta_map *map);
 STA_API int sta_map_fd(const struct sta_map *map);
 
 /*
- * Values per CPU. Programs lease a CPU for each run, see README; all processes that share such maps
+ * Values per CPU. Each run of a program that uses such maps leases a CPU's number, so that it is
+ * alone on it: that of the CPU it runs on, or one that is free. All processes that share such maps
  * have to lease from the same set. Forked children do. Another process joins by this memfd before
  * it opens or creates its first map per CPU.
  *
@@ -127,6 +128,18 @@ STA_API int sta_map_update_batch(struct sta_map *map, const void *keys, const vo
                                  uint32_t *count, uint64_t flags);
 STA_API int sta_map_delete_batch(struct sta_map *map, const void *keys, uint32_t *count,
                                  uint64_t flags);
+
+/*
+ * Maps of maps (ARRAY_OF_MAPS, HASH_OF_MAPS): makes an element lead to a map, where the kernel's
+ * hosts give a file descriptor. The inner map has to be like `inner` of the options, and to stay
+ * while it can be looked up; a process finds what it, or a process it was forked from, had open
+ * then. sta_map_lookup() gives its id, sta_map_delete() takes it out.
+ *
+ * Returns 0 or -errno: -EINVAL (not such a map, or not alike), -E2BIG, -ENFILE, those of
+ * sta_map_update(). Not from inside a callback.
+ */
+STA_API int sta_map_set_map(struct sta_map *map, const void *key, struct sta_map *inner,
+                            uint64_t flags);
 
 /*
  * Ring buffers (BPF_MAP_TYPE_RINGBUF): calls `fn` for each record in turn, until there is none, or

@@ -2,6 +2,8 @@
 /* Putting things into maps: see object_array.h. Not on the dispatch path. */
 #include <errno.h>
 
+#include <sta/map.h>
+
 #include "maps/array.h"
 #include "maps/hash.h"
 #include "maps/object_array.h"
@@ -47,4 +49,13 @@ int sta__objects_set(struct sta_map *map, const void *key, void *object, uint64_
     /* Release: pairs with id_at(). */
     atomic_store_explicit(&map->objects.ids[sta__array_index(key)], id, memory_order_release);
     return 0;
+}
+
+int sta_map_set_map(struct sta_map *map, const void *key, struct sta_map *inner, uint64_t flags)
+{
+    if (!map || !key || !inner || !holds_maps(map))
+        return -EINVAL;
+    if (map->flags & BPF_F_RDONLY || atomic_load(&map->head->is_frozen))
+        return -EPERM;
+    return sta__objects_set(map, key, inner, flags);
 }

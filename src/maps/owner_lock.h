@@ -20,6 +20,10 @@
  *
  * What it protects is therefore such that each change takes effect with one store.
  *
+ * A number is all that is known of a holder. One that died, and whose number is another living
+ * thread's by the time somebody waits, is taken for living: who waits then gives up each time. Ids
+ * go around after 4 million as systems are set up today.
+ *
  * Process ids are those of this process's namespace: processes that share a map see the same ones.
  * On the dispatch path.
  */
