@@ -52,7 +52,7 @@ static const struct sta__helper helpers[] = {
         {ARG(UNINIT_MEM), ARG(SIZE)}},
     [BPF_FUNC_perf_event_read] = {"perf_event_read", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING)}},
-    [BPF_FUNC_perf_event_output] = {"perf_event_output", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_perf_event_output] = {"perf_event_output", HAS(perf_event_output), STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING), ARG(MEM), ARG(SIZE_OR_ZERO)}},
     [BPF_FUNC_get_stackid] = {"get_stackid", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING)}},

@@ -23,6 +23,9 @@ STA__HELPER_FUNCTION(map_lookup_percpu_elem);
 /* Calls r2, a struct sta__callback, for each element. */
 STA__HELPER_FUNCTION(for_each_map_elem);
 
+/* Rings of perf events, maps/perf_ring.h. */
+STA__HELPER_FUNCTION(perf_event_output);
+
 /* Ring buffers, maps/ring.h. */
 STA__HELPER_FUNCTION(ringbuf_output);
 STA__HELPER_FUNCTION(ringbuf_reserve);

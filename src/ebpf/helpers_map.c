@@ -4,6 +4,7 @@
 
 #include "ebpf/helpers.h"
 #include "maps/map.h"
+#include "maps/perf_ring.h"
 #include "maps/ring.h"
 
 static void *pointer(uint64_t reg)
@@ -73,6 +74,12 @@ STA__HELPER_FUNCTION(for_each_map_elem)
     visit.callback = pointer(r2);
     visit.ctx = r3;
     return number(map->ops->for_each(map, visit_element, &visit));
+}
+
+STA__HELPER_FUNCTION(perf_event_output)
+{
+    (void)r1;
+    return number(sta__perf_output(pointer(r2), r3, pointer(r4), r5));
 }
 
 STA__HELPER_FUNCTION(ringbuf_output)

@@ -6,6 +6,7 @@ target_sources(sta PRIVATE
     maps/map_create.c
     maps/map_info.c
     maps/objects_set.c
+    maps/perf_ring_create.c
     maps/ring_consume.c
     maps/types.c
     maps/types_array.c
