@@ -62,7 +62,7 @@ long sta__array_next_key(struct sta_map *map, const void *key, void *next)
     if (index == map->max_entries - 1)
         return -ENOENT;
     index = index >= map->max_entries ? 0 : index + 1;
-    *(uint32_t __attribute__((may_alias, aligned(1))) *)next = index;
+    *(sta__half_anywhere *)next = index;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define STA_MAPS_ARRAY_H
 
 #include "maps/map.h"
+#include "maps/words.h"
 
 extern const struct sta__map_ops sta__array_ops, sta__percpu_array_ops;
 
@@ -14,7 +15,7 @@ long sta__array_next_key(struct sta_map *map, const void *key, void *next);
 
 static inline uint32_t sta__array_index(const void *key)
 {
-    return *(const uint32_t __attribute__((may_alias, aligned(1))) *)key;
+    return *(const sta__half_anywhere *)key;
 }
 
 #endif
