@@ -12,7 +12,8 @@
 
 STA__THREAD_LOCAL struct sta__owner_holds sta__owner_holds;
 
-#define SPINS        200                      /* before others are let run */
+#define SPINS        40                       /* before others are let run */
+#define SPIN_LOG_MAX 6                        /* pauses between two looks: up to 2^6 */
 #define LOOK_EVERY   16                       /* rounds between looks at the holder */
 #define PATIENCE_NS  UINT64_C(1000000000)     /* for a holder that lives but does not run */
 #define PROCESS(ids) ((int64_t)((ids) >> 32)) /* of a lock's word */
@@ -124,7 +125,9 @@ STA__NOINLINE int sta__owner_wait(sta__owner_word *word, uint64_t self)
         if (seen == self)
             return is_own_and_left(word) ? STA__OWNER_TAKEN_OVER : -EBUSY;
         if (round < SPINS) {
-            __builtin_ia32_pause();
+            /* Ever more seldom: the word's cache line is what the holder works with. */
+            for (unsigned i = 0; i < 1u << (round < SPIN_LOG_MAX ? round : SPIN_LOG_MAX); i++)
+                __builtin_ia32_pause();
             continue;
         }
         if (round % LOOK_EVERY == 0) {
