@@ -10,6 +10,7 @@
 #include <sta/attach.h>
 #include <sta/base.h>
 #include <sta/context.h>
+#include <sta/map.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
 #include <sta/transform.h>

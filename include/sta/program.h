@@ -106,6 +106,17 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
 STA_API int sta_attach_program(struct sta *sta, const struct sta_target *target,
                                struct sta_program *program);
 
+/*
+ * Makes an element of a program array (BPF_MAP_TYPE_PROG_ARRAY) lead to a program, for tail calls.
+ * sta_map_delete() takes it out, and so does the program's end; processes that were forked before
+ * it was loaded do not find it.
+ *
+ * Returns 0 or -errno: -EINVAL (no program array), -E2BIG (past its end), -EPERM (BPF_F_RDONLY, or
+ * frozen), -ENFILE (more programs and maps in arrays than there can be). Not from inside a
+ * callback.
+ */
+STA_API int sta_map_set_program(struct sta_map *map, uint32_t index, struct sta_program *program);
+
 /* What is known of a program. Set `size`; fields past it are not filled. */
 struct sta_program_info {
     size_t size;

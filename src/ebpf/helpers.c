@@ -11,6 +11,7 @@
 #include "base/gate.h"
 #include "base/ids.h"
 #include "base/quiesce.h"
+#include "maps/lease.h"
 #include "maps/map.h"
 
 /* Arguments that a helper does not have. */
@@ -99,7 +100,7 @@ STA__HELPER_FUNCTION(get_current_uid_gid)
 STA__HELPER_FUNCTION(get_smp_processor_id)
 {
     FROM1;
-    return sta__cpu();
+    return sta__lease_cpu();
 }
 
 /* No two threads begin alike, nor the same one in a forked child. */

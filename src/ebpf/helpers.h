@@ -16,6 +16,22 @@
 STA__HELPER_FUNCTION(map_lookup_elem);
 STA__HELPER_FUNCTION(map_update_elem);
 STA__HELPER_FUNCTION(map_delete_elem);
+STA__HELPER_FUNCTION(map_push_elem);
+STA__HELPER_FUNCTION(map_pop_elem);
+STA__HELPER_FUNCTION(map_peek_elem);
+STA__HELPER_FUNCTION(map_lookup_percpu_elem);
+/* Calls r2, a struct sta__callback, for each element. */
+STA__HELPER_FUNCTION(for_each_map_elem);
+
+/* Rings of perf events, maps/perf_ring.h. */
+STA__HELPER_FUNCTION(perf_event_output);
+
+/* Ring buffers, maps/ring.h. */
+STA__HELPER_FUNCTION(ringbuf_output);
+STA__HELPER_FUNCTION(ringbuf_reserve);
+STA__HELPER_FUNCTION(ringbuf_submit);
+STA__HELPER_FUNCTION(ringbuf_discard);
+STA__HELPER_FUNCTION(ringbuf_query);
 
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */

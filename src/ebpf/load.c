@@ -11,9 +11,12 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "ebpf/code.h"
+#include "ebpf/isa.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
 #include "ebpf/verify.h"
+#include "maps/lease.h"
+#include "maps/objects.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -145,6 +148,38 @@ static int make_runnable(struct loading *loading)
     return interpret(loading, &log);
 }
 
+/* Whether runs have to be alone on a CPU: the program's maps say so, or it asks which one it is. */
+static bool needs_lease(const struct sta__code *code)
+{
+    for (uint32_t i = 0; i < code->wide_count; i++) {
+        if (code->wide[i].map && code->wide[i].map->is_leased)
+            return true;
+    }
+    for (uint32_t i = 0; i < code->count; i++) {
+        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
+            sta__insn_is_helper_call(&code->insns[i]) &&
+            code->insns[i].imm == BPF_FUNC_get_smp_processor_id)
+            return true;
+    }
+    return false;
+}
+
+static int lease(struct loading *loading)
+{
+    struct sta_program *program = loading->program;
+    uint64_t id;
+    int err;
+
+    if (!needs_lease(&loading->code))
+        return 0;
+    err = sta__lease_prepare(&id, &loading->log);
+    if (err < 0)
+        return err;
+    program->run_leased = program->run;
+    program->run = sta__program_run_on_cpu;
+    return 0;
+}
+
 static int make_program(struct loading *loading, size_t count)
 {
     struct sta_program *program = calloc(1, sizeof(*program));
@@ -186,6 +221,8 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = verify(&loading);
     if (err == 0)
         err = make_runnable(&loading);
+    if (err == 0)
+        err = lease(&loading);
     sta__code_free(&loading.code);
     if (err == 0)
         *out = loading.program;
@@ -198,6 +235,7 @@ void sta_program_free(struct sta_program *program)
 {
     if (!program)
         return;
+    sta__object_forget(&program->tail); /* in program arrays */
     sta__interpreted_free(program->interpreted);
     sta__jit_free(&program->jit);
     free(program);

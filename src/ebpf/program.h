@@ -18,6 +18,7 @@ struct sta_program {
     struct sta__tail_target tail; /* first: where program arrays lead to */
     /* What the dispatcher calls, with the program as `user_data`. */
     sta_callback run;
+    sta_callback run_leased;              /* NULL: it needs no lease of a CPU, and `run` is all */
     struct sta__interpreted *interpreted; /* NULL: it is native */
     struct sta__jit jit;                  /* empty: it is interpreted */
     uint32_t type;
@@ -25,6 +26,10 @@ struct sta_program {
     size_t context_size; /* bytes from the context's beginning that have to be there */
     char name[STA__PROGRAM_NAME_SIZE];
 };
+
+/* `run` of programs that use what is per CPU: `run_leased` under a lease, maps/lease.h. -EBUSY: no
+ * CPU came free, and the program did not run. */
+int sta__program_run_on_cpu(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
 
 /* `run` and `tail` of programs that are interpreted. */
 int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void *program);

@@ -5,6 +5,8 @@
 #include <asm/ptrace.h>
 #include <errno.h>
 
+#include "maps/lease.h"
+
 int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
 {
     const struct sta_program *self = program;
@@ -14,6 +16,19 @@ int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void
     run.count = 0;
     *ret = sta__interpret(self->interpreted, ctx, &run);
     return 0;
+}
+
+int sta__program_run_on_cpu(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
+{
+    const struct sta_program *self = program;
+    struct sta__lease lease;
+    int err = sta__lease_enter(&lease);
+
+    if (sta__unlikely(err < 0))
+        return err;
+    err = self->run_leased(ctx, ctx_size, ret, program);
+    sta__lease_leave(&lease);
+    return err;
 }
 
 uint64_t sta__program_enter_interpreted(void *ctx, struct sta__tail_run *run,

@@ -21,6 +21,7 @@ target_sources(sta PRIVATE
     ebpf/jit_plan.c
     ebpf/jit_seal.c
     ebpf/load.c
+    ebpf/map_program.c
     ebpf/verify.c
     ebpf/verify/access.c
     ebpf/verify/alu.c

@@ -6,15 +6,25 @@
 #define STA_MAPS_MAP_H
 
 #include <linux/bpf.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct sta_map;
+struct sta__map_head;
+struct sta__bucket;
 struct sta__tail_target;
 
-/* Called by helpers, on the dispatch path: as async-signal-safe as the dispatcher. The kernel's
- * errors. */
+/* Visits one element; what it returns ends the walk unless it is 0. */
+typedef long (*sta__map_visit)(struct sta_map *map, const void *key, void *value, void *data);
+
+/*
+ * As async-signal-safe as the dispatcher, from any thread. The kernel's errors. The types' own
+ * tables are complete: what a type does not do is in map_none.h.
+ */
 struct sta__map_ops {
+    /* For helpers, on the dispatch path. */
     void *(*lookup)(struct sta_map *map, const void *key); /* the value's address; NULL: none */
     long (*update)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
     long (*remove)(struct sta_map *map, const void *key);
@@ -22,6 +32,81 @@ struct sta__map_ops {
      * there is none. `index` is less than max_entries. What is returned stays until the run ends.
      */
     const struct sta__tail_target *(*tail_target)(struct sta_map *map, uint32_t index);
+    /* Per CPU: the value of this CPU. */
+    void *(*lookup_percpu)(struct sta_map *map, const void *key, uint32_t cpu);
+    /* Queues, stacks, Bloom filters. */
+    long (*push)(struct sta_map *map, const void *value, uint64_t flags);
+    long (*pop)(struct sta_map *map, void *value);
+    long (*peek)(struct sta_map *map, void *value);
+    /* bpf_for_each_map_elem: how many were visited. */
+    long (*for_each)(struct sta_map *map, sta__map_visit visit, void *data);
+
+    /* For hosts, as bpf(2) has it: values are copied, those of all CPUs in a row, each of a
+     * multiple of 8 bytes. */
+    long (*read)(struct sta_map *map, const void *key, void *value);
+    long (*write)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
+    long (*take)(struct sta_map *map, const void *key, void *value);    /* reads and removes */
+    long (*next_key)(struct sta_map *map, const void *key, void *next); /* key NULL: the first */
+};
+
+/* Where the parts of a map lie, in this process. By type. */
+struct sta__hash {
+    struct sta__bucket *buckets;
+    uint32_t bucket_mask;
+    uint32_t capacity; /* elements */
+    char *elems;
+    uint32_t elem_size;
+    uint32_t value_at;       /* in an element */
+    uint32_t other_value;    /* bytes to the second value; 0: there is one */
+    uint32_t cpu_value_size; /* per CPU: bytes from one element's value to the next one's */
+    uint32_t free_words;
+    _Atomic uint64_t *free_bits;
+    char *cpu_values; /* per CPU: values of the first CPU's elements */
+    size_t cpu_stride;
+    uint64_t seed;
+    bool is_lru;
+    /* The hash of the key that next_key gave last: see there. */
+    _Atomic uint64_t cursor;
+};
+
+struct sta__array {
+    size_t values_at;  /* per CPU: in the mapping */
+    size_t cpu_stride; /* to the next CPU's values */
+};
+
+struct sta__queue {
+    char *values;
+    uint32_t stride, slots;
+};
+
+struct sta__bloom {
+    _Atomic uint64_t *bits;
+    uint64_t mask; /* of numbers of bits */
+    uint32_t hashes;
+};
+
+struct sta__trie {
+    _Atomic uint32_t *lengths; /* how many prefixes have each length */
+    uint32_t longest;          /* bits */
+};
+
+struct sta__object_array {
+    _Atomic uint64_t *ids;
+};
+
+struct sta__stacks {
+    char *slots;
+    uint32_t stride;
+    uint32_t count; /* a power of two */
+    uint64_t seed;
+};
+
+struct sta__ring {
+    _Atomic uint64_t *consumer; /* positions: bytes ever consumed, */
+    _Atomic uint64_t *producer; /* ever reserved */
+    char *data;                 /* mapped twice in a row */
+    uint64_t mask;
+    int wake_fd; /* an eventfd that is written when there is something to read; -1: none */
 };
 
 struct sta_map {
@@ -37,6 +122,24 @@ struct sta_map {
      * BPF_PSEUDO_MAP_VALUE points into the first; NULL: it has no such place. */
     void *values;
     uint32_t value_stride;
+
+    uint32_t cpus; /* values of each key */
+    /* What it holds is one CPU's: programs that use it run under a lease, lease.h. */
+    bool is_leased;
+    struct sta__map_head *head;
+    union {
+        struct sta__array array;
+        struct sta__hash hash;
+        struct sta__queue queue;
+        struct sta__bloom bloom;
+        struct sta__ring ring;
+        struct sta__object_array objects;
+        struct sta__stacks stacks;
+    };
+    struct sta__trie trie; /* beside `hash` */
+    size_t size;           /* of the memfd */
+    size_t again_size;     /* rings: the end of it, which is mapped a second time behind it */
+    int fd;
 };
 
 #endif

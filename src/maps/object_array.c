@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* On the dispatch path: see object_array.h. */
+#include "maps/object_array.h"
+
+#include <errno.h>
+
+#include "ebpf/tail.h"
+#include "maps/array.h"
+#include "maps/hash.h"
+#include "maps/map_none.h"
+#include "maps/objects.h"
+#include "maps/words.h"
+
+static sta__word *element(struct sta_map *map, uint32_t index)
+{
+    return &map->objects.ids[index];
+}
+
+/* Acquire, here and below: what a number stands for was noted before it was stored. */
+static uint32_t id_at(struct sta_map *map, uint32_t index)
+{
+    if (index >= map->max_entries)
+        return 0;
+    return (uint32_t)atomic_load_explicit(element(map, index), memory_order_acquire);
+}
+
+static long update_refused(struct sta_map *map, const void *key, const void *value, uint64_t flags)
+{
+    (void)value;
+    if (flags != BPF_ANY)
+        return -EINVAL;
+    return sta__array_index(key) >= map->max_entries ? -E2BIG : -EBADF;
+}
+
+static long remove_object(struct sta_map *map, const void *key)
+{
+    uint32_t index = sta__array_index(key);
+
+    if (index >= map->max_entries)
+        return -E2BIG;
+    return atomic_exchange_explicit(element(map, index), 0, memory_order_acq_rel) ? 0 : -ENOENT;
+}
+
+/* Hosts see the number. */
+static long read_id(struct sta_map *map, const void *key, void *value)
+{
+    uint32_t id = id_at(map, sta__array_index(key));
+
+    if (id == 0)
+        return -ENOENT;
+    *(sta__half_anywhere *)value = id;
+    return 0;
+}
+
+static const struct sta__tail_target *tail_target(struct sta_map *map, uint32_t index)
+{
+    return sta__object_find(id_at(map, index));
+}
+
+static void *lookup_map(struct sta_map *map, const void *key)
+{
+    return sta__object_find(id_at(map, sta__array_index(key)));
+}
+
+#define ARRAY                                                                   \
+    .update = update_refused, .write = update_refused, .remove = remove_object, \
+    .next_key = sta__array_next_key, STA__NO_PERCPU, STA__NO_QUEUE, STA__NO_EACH, STA__NO_TAKE
+
+const struct sta__map_ops sta__prog_array_ops = {
+    .read = read_id,
+    .tail_target = tail_target,
+    STA__NO_LOOKUP,
+    ARRAY,
+};
+
+const struct sta__map_ops sta__perf_event_array_ops = {
+    STA__NO_READ,
+    STA__NO_LOOKUP,
+    STA__NO_TAIL,
+    ARRAY,
+};
+
+const struct sta__map_ops sta__array_of_maps_ops = {
+    .lookup = lookup_map,
+    .read = read_id,
+    STA__NO_TAIL,
+    ARRAY,
+};
+
+/* Hash maps of maps: the elements are those of a hash map with a value of one word. */
+
+static void *lookup_in_hash(struct sta_map *map, const void *key)
+{
+    const uint32_t *id = sta__hash_ops.lookup(map, key);
+
+    return id ? sta__object_find(
+                    (uint32_t)atomic_load_explicit((const sta__word *)id, memory_order_acquire))
+              : NULL;
+}
+
+static long update_hash_refused(struct sta_map *map, const void *key, const void *value,
+                                uint64_t flags)
+{
+    (void)map, (void)key, (void)value, (void)flags;
+    return -EBADF;
+}
+
+static long read_hash_id(struct sta_map *map, const void *key, void *value)
+{
+    return sta__hash_ops.read(map, key, value);
+}
+
+const struct sta__map_ops sta__hash_of_maps_ops = {
+    .lookup = lookup_in_hash,
+    .update = update_hash_refused,
+    .write = update_hash_refused,
+    .remove = sta__hash_remove,
+    .read = read_hash_id,
+    .next_key = sta__hash_next_key,
+    STA__NO_PERCPU,
+    STA__NO_TAIL,
+    STA__NO_QUEUE,
+    STA__NO_EACH,
+    STA__NO_TAKE,
+};
+
+void *sta__objects_get(struct sta_map *map, const void *key)
+{
+    if (map->type == BPF_MAP_TYPE_HASH_OF_MAPS)
+        return lookup_in_hash(map, key);
+    return sta__object_find(id_at(map, sta__array_index(key)));
+}

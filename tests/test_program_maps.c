@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs with maps: verified, interpreted and native.
+ */
+#include "maps.h"
+
+#include <sta/program.h>
+
+#undef COUNT
+#include "vm/build.h"
+
+#define THREADS 4
+#define RUNS    (UNDER_TSAN ? 5000 : 200000)
+
+static struct sta_map *maps[4]; /* by the number that instructions have */
+
+static int find_map(void *data, int fd, int is_index, struct sta_map **out)
+{
+    (void)data;
+    if (is_index || fd < 0 || fd >= 4 || !maps[fd])
+        return -EBADF;
+    *out = maps[fd];
+    return 0;
+}
+
+static void print_line(void *data, enum sta_log_level level, const char *message)
+{
+    (void)data, (void)level;
+    print_message("%s\n", message);
+}
+
+static struct sta_program *load(const struct bpf_insn *insns, size_t count, unsigned flags)
+{
+    const struct sta_program_options options = {
+        .size = sizeof(options), .flags = flags, .find_map = find_map, .log = print_line};
+    struct sta_program *program = NULL;
+
+    assert_int_equal(sta_program_load(&program, insns, count, &options), 0);
+    return program;
+}
+
+static uint64_t run(struct sta_program *program)
+{
+    uint64_t ret = UINT64_MAX;
+    char ctx[64] = {0};
+
+    must_equal(sta_program_run(program, ctx, sizeof(ctx), &ret), 0);
+    return ret;
+}
+
+static const unsigned modes[] = {STA_PROGRAM_INTERPRET, 0};
+
+#define CALL(name) I(CALL, 0, 0, 0, BPF_FUNC_##name)
+
+/* ++*lookup(map 0, &0): a load, an addition and a store. */
+static const struct bpf_insn counting[] = {
+    I(STW, 10, 0, -4, 0),  I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4), WIDE_MAP(1, 1, 0, 0),
+    CALL(map_lookup_elem), I(JEQ64K, 0, 0, 4, 0),  I(LDXDW, 1, 0, 0, 0),   I(ADD64K, 1, 0, 0, 1),
+    I(STXDW, 0, 1, 0, 0),  I(MOV64K, 0, 0, 0, 7),  I(EXIT, 0, 0, 0, 0),
+};
+
+static void *run_often(void *program)
+{
+    for (int i = 0; i < RUNS; i++)
+        must_equal(run(program), 7);
+    return NULL;
+}
+
+static void no_run_loses_an_increment(void **state)
+{
+    uint64_t values[1024];
+    const uint32_t key = 0;
+
+    (void)state;
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *program;
+        pthread_t threads[THREADS];
+        uint64_t sum = 0;
+
+        maps[0] = make_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 1);
+        program = load(counting, COUNT(counting), modes[mode]);
+        for (int i = 0; i < THREADS; i++)
+            threads[i] = start(run_often, program);
+        for (int i = 0; i < THREADS; i++)
+            finish(threads[i]);
+        assert_int_equal(sta_map_lookup(maps[0], &key, values, 0), 0);
+        for (uint32_t cpu = 0; cpu < sta_map_cpus(); cpu++)
+            sum += values[cpu];
+        assert_int_equal(sum, (uint64_t)THREADS * RUNS);
+        sta_program_free(program);
+        sta_map_close(maps[0]);
+    }
+}
+
+/* A record of two words, the second the CPU. */
+static const struct bpf_insn recording[] = {
+    CALL(get_smp_processor_id), I(MOV64X, 6, 0, 0, 0),  WIDE_MAP(1, 1, 1, 0),
+    I(MOV64K, 2, 0, 0, 16),     I(MOV64K, 3, 0, 0, 0),  CALL(ringbuf_reserve),
+    I(JEQ64K, 0, 0, 6, 0),      I(STDW, 0, 0, 0, 0x77), I(STXDW, 0, 6, 8, 0),
+    I(MOV64X, 1, 0, 0, 0),      I(MOV64K, 2, 0, 0, 0),  CALL(ringbuf_submit),
+    I(JA, 0, 0, 0, 0),          I(MOV64K, 0, 0, 0, 0),  I(EXIT, 0, 0, 0, 0),
+};
+
+static int count_record(void *data, const void *record, size_t size)
+{
+    const uint64_t *words = record;
+
+    must_equal(size, 16);
+    must_equal(words[0], 0x77);
+    must(words[1] < sta_map_cpus());
+    ++*(int *)data;
+    return 0;
+}
+
+static void records_reach_the_consumer(void **state)
+{
+    (void)state;
+    maps[1] = make_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096);
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *program = load(recording, COUNT(recording), modes[mode]);
+        int count = 0;
+
+        for (int i = 0; i < 1000; i++) {
+            run(program);
+            assert_int_equal(sta_ring_consume(maps[1], count_record, &count), 1);
+        }
+        assert_int_equal(count, 1000);
+        sta_program_free(program);
+    }
+    sta_map_close(maps[1]);
+}
+
+/* push(5) to the queue of map 2; r0 = what is popped, from the stack. */
+static const struct bpf_insn queueing[] = {
+    I(STDW, 10, 0, -8, 5),  I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -8), WIDE_MAP(1, 1, 2, 0),
+    I(MOV64K, 3, 0, 0, 0),  CALL(map_push_elem),    I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -16),
+    I(STDW, 10, 0, -16, 0), WIDE_MAP(1, 1, 2, 0),   CALL(map_pop_elem),     I(LDXDW, 0, 10, -16, 0),
+    I(EXIT, 0, 0, 0, 0),
+};
+
+static void queues_work_in_programs(void **state)
+{
+    (void)state;
+    maps[2] = make_map(BPF_MAP_TYPE_QUEUE, 0, 8, 4);
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *program = load(queueing, COUNT(queueing), modes[mode]);
+
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(run(program), 5);
+        sta_program_free(program);
+    }
+    sta_map_close(maps[2]);
+}
+
+/* for_each(map 3, add, &sum, 0): sum += *value; r0 = sum. */
+static const struct bpf_insn walking[] = {
+    I(STDW, 10, 0, -8, 0),   WIDE_MAP(1, 1, 3, 0),   WIDE(2, BPF_PSEUDO_FUNC, 8),
+    I(MOV64X, 3, 10, 0, 0),  I(ADD64K, 3, 0, 0, -8), I(MOV64K, 4, 0, 0, 0),
+    CALL(for_each_map_elem), I(LDXDW, 0, 10, -8, 0), I(EXIT, 0, 0, 0, 0),
+
+};
+
+static void walks_visit_every_element(void **state)
+{
+    struct bpf_insn insns[32];
+    size_t count = 0;
+    uint64_t wanted = 0;
+
+    (void)state;
+    for (; count < COUNT(walking); count++)
+        insns[count] = walking[count];
+    insns[3].imm = (int32_t)(count - 4); /* the subprogram that follows */
+    insns[count++] = I(LDXDW, 1, 3, 0, 0);
+    insns[count++] = I(LDXDW, 2, 4, 0, 0);
+    insns[count++] = I(ADD64X, 2, 1, 0, 0);
+    insns[count++] = I(STXDW, 4, 2, 0, 0);
+    insns[count++] = I(MOV64K, 0, 0, 0, 0);
+    insns[count++] = I(EXIT, 0, 0, 0, 0);
+    maps[3] = make_map(BPF_MAP_TYPE_HASH, 8, 8, 100);
+    for (uint64_t key = 0; key < 60; key++) {
+        uint64_t value = key * key;
+
+        wanted += value;
+        assert_int_equal(sta_map_update(maps[3], &key, &value, BPF_ANY), 0);
+    }
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *program = load(insns, count, modes[mode]);
+
+        assert_int_equal(run(program), wanted);
+        sta_program_free(program);
+    }
+    sta_map_close(maps[3]);
+}
+
+/* r0 = 1; tail call to element r2 = 2 of map 0; r0 = 3 if there is none. */
+static const struct bpf_insn jumping[] = {
+    WIDE_MAP(2, 1, 0, 0),  I(MOV64K, 3, 0, 0, 2), CALL(tail_call),
+    I(MOV64K, 0, 0, 0, 3), I(EXIT, 0, 0, 0, 0),
+};
+static const struct bpf_insn answering[] = {I(MOV64K, 0, 0, 0, 42), I(EXIT, 0, 0, 0, 0)};
+
+static void tail_calls_go_where_the_array_says(void **state)
+{
+    (void)state;
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        struct sta_program *jumper, *answerer;
+        const uint32_t index = 2;
+
+        maps[0] = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 3);
+        jumper = load(jumping, COUNT(jumping), modes[mode]);
+        answerer = load(answering, COUNT(answering), modes[1 - mode]);
+        assert_int_equal(run(jumper), 3);
+        assert_int_equal(sta_map_set_program(maps[0], 3, answerer), -E2BIG);
+        assert_int_equal(sta_map_set_program(maps[0], index, answerer), 0);
+        assert_int_equal(run(jumper), 42);
+        assert_int_equal(sta_map_delete(maps[0], &index), 0);
+        assert_int_equal(run(jumper), 3);
+        assert_int_equal(sta_map_set_program(maps[0], index, answerer), 0);
+        sta_program_free(answerer); /* its element is empty then */
+        assert_int_equal(run(jumper), 3);
+        sta_program_free(jumper);
+        sta_map_close(maps[0]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_run_loses_an_increment),
+        cmocka_unit_test(records_reach_the_consumer),
+        cmocka_unit_test(queues_work_in_programs),
+        cmocka_unit_test(walks_visit_every_element),
+        cmocka_unit_test(tail_calls_go_where_the_array_says),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
