@@ -47,6 +47,12 @@ CASE("loop as often as a pointer", -EINVAL, "R1 is not a scalar", 0, 0, "the ker
 BAD("number as a callback", -EACCES, "R2 type=scalar expected=func", MOV(R1, 10), MOV(R2, 0), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0),
 BAD("callback's context in a value", -EACCES, "R3 type=map_value expected=fp", MOV(R1, 10), LD_FUNC(R2, 7), LD_VALUE(R3, MAP_DATA, 0), MOV(R4, 0), CALL(loop), RET0, RET0),
 OK("loop in a loop", MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, MOV(R1, 10), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(loop), RET0, RET0),
+CASE("loop without end around a loop", -EINVAL, "infinite loop detected at insn", 0, 0,
+     "the kernel takes the second round of the outer loop for one of the inner",
+     MOV(R0, 0), MOV(R1, 10), LD_FUNC(R2, 7), MOV(R3, 0), MOV(R4, 0), CALL(loop), JMP(BPF_JNE, R0, 5, -7), RET0, RET0),
+CASE("loop around a loop that sets it back", -E2BIG, "too complex", 0, 0, "as above",
+    ST(BPF_DW, R10, -8, 0), MOV(R1, 10), LD_FUNC(R2, 11), MOVX(R3, R10), ADD(R3, -8), MOV(R4, 0), CALL(loop),
+    LDX(BPF_DW, R1, R10, -8), ADD(R1, 1), STX(BPF_DW, R10, R1, -8), JMP(BPF_JLT, R1, 10, -11), RET0, ST(BPF_DW, R2, 0, 0), RET0),
 
 /* bpf_for_each_map_elem(map, callback, context, flags) */
 OK("each element", LD_MAP(R1, MAP_HASH), LD_FUNC(R2, 6), MOV(R3, 0), MOV(R4, 0), CALL(for_each_map_elem), RET0, LDX(BPF_DW, R0, R2, 0), LDX(BPF_DW, R0, R3, 40), ST(BPF_DW, R3, 0, 1), RET0),

@@ -12,8 +12,11 @@
 #ifndef INSN_TYPE
 #    define INSN_TYPE (struct bpf_insn)
 #endif
-#define INSN(op, d, s, o, i)                                                                       \
-    INSN_TYPE { .code = (op), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define INSN(op, d, s, o, i)                                                 \
+    INSN_TYPE                                                                \
+    {                                                                        \
+        .code = (op), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+    }
 
 /* clang-format off */
 /* op: BPF_ADD .. BPF_ARSH, BPF_MOV */

@@ -185,8 +185,10 @@ static int leave_subprog(struct sta__verifier *v)
     sta__frame_free(callee);
     v->insn = in_callback ? callsite : callsite + 1;
     before = in_callback ? previous_round(state, callsite) : NULL;
-    if (before)
+    if (before) {
         widen(v, before);
+        v->rounds = before->rounds;
+    }
     return 1;
 }
 

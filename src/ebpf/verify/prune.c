@@ -293,8 +293,11 @@ int sta__prune(struct sta__verifier *v)
     struct sta__state *walked = v->state;
     uint32_t jumps = v->jumps - v->jumps_stored;
     uint32_t insns = v->result->processed - v->insns_stored;
+    uint32_t rounds = v->rounds;
+    int err;
     bool store = info->calls_callback || (jumps >= 2 && insns >= 8);
 
+    v->rounds = 0;
     if (!v->ids && !(v->ids = malloc(MAX_IDS * sizeof(*v->ids))))
         return -ENOMEM;
     for (struct sta__state **at = &info->states, *stored; (stored = *at);) {
@@ -308,7 +311,8 @@ int sta__prune(struct sta__verifier *v)
             if (covers(v, stored, is_loop ? WITHIN : NEEDED))
                 return hit(v, stored, is_loop);
         } else {
-            if (info->calls_callback) {
+            /* Only rounds of one call end by themselves. A loop around the call does not. */
+            if (rounds && stored->rounds == rounds) {
                 if (covers(v, stored, WITHIN))
                     return hit(v, stored, true);
             } else if (may_be_looping(stored, walked) && covers(v, stored, EXACT)) {
@@ -329,5 +333,8 @@ int sta__prune(struct sta__verifier *v)
     }
     if (!store)
         return 0;
-    return sta__state_store(v);
+    err = sta__state_store(v);
+    if (!err && info->calls_callback)
+        info->states->rounds = rounds ? rounds : ++v->last_rounds;
+    return err;
 }

@@ -87,6 +87,8 @@ struct sta__state {
     /* The state of a loop, still being walked, that a path from here was cut off at: until that
      * one is done, what this state's proof depends on is not known. */
     struct sta__state *loop;
+    /* At a call that calls back: states of its rounds have the number of the first one. */
+    uint32_t rounds;
     uint32_t insn;
     uint32_t depth;    /* number of parents */
     uint32_t branches; /* paths from here that are still to be walked */

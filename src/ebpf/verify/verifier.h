@@ -72,6 +72,10 @@ struct sta__verifier {
     struct sta__values values;
 
     uint32_t last_id;
+    uint32_t last_rounds;
+    /* The callback has just returned to the call that is next, whose rounds have this number;
+     * 0: the call is come to in another way, for its first round. */
+    uint32_t rounds;
     struct sta__id_pair *ids;            /* prune.c */
     uint32_t jumps;                      /* walked */
     uint32_t jumps_stored, insns_stored; /* when a state was stored last */
