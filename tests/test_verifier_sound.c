@@ -33,7 +33,7 @@
 #else
 #    define DEFAULT_PROGRAMS 1500
 #endif
-#define RUNS 60
+#define RUNS 40
 
 static uint64_t seed = 1, programs = DEFAULT_PROGRAMS;
 static char text[1 << 20];

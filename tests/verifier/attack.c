@@ -58,7 +58,7 @@ static void fork_and_join(struct attack *a)
     size_t fork = a->count, join;
 
     if (attack_pick(a, 2))
-        PUT(CALL(get_prandom_u32), JMP(BPF_JEQ, R0, attack_constant(a), 0));
+        PUT(CALL(get_prandom_u32), JMP(BPF_JSET, R0, 1 << attack_pick(a, 8), 0));
     else
         attack_jump(a, 0);
     fork = a->count - 1;
@@ -97,7 +97,7 @@ static void loop(struct attack *a)
 
 static void piece(struct attack *a)
 {
-    switch (attack_pick(a, 16)) {
+    switch (attack_pick(a, 20)) {
     case 0:
     case 1:
         fork_and_join(a);
@@ -121,6 +121,10 @@ static void piece(struct attack *a)
     case 9:
     case 10:
     case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 15:
         attack_plot(a);
         break;
     default:
@@ -138,7 +142,7 @@ size_t attack_program(struct bpf_insn insns[ATTACK_MAX], uint64_t seed)
     a.numbers = 2 + attack_pick(&a, 3);
     a.slots = 1 + attack_pick(&a, 4);
     begin(&a);
-    pieces = 6 + attack_pick(&a, 18);
+    pieces = 1 + attack_pick(&a, attack_pick(&a, 4) ? 5 : 20);
     for (uint32_t i = 0; i < pieces && a.count + 40 < ATTACK_BODY; i++) {
         before = a;
         piece(&a);

@@ -18,7 +18,7 @@ static void left_by_tail_call(struct attack *a)
 
 static void one_of_two(struct attack *a)
 {
-    PUT(MOVX(R6, R1), CALL(get_prandom_u32), JMP(BPF_JEQ, R0, attack_constant(a), 3));
+    PUT(MOVX(R6, R1), CALL(get_prandom_u32), JMP(BPF_JSET, R0, 1, 3));
     PUT(ST(BPF_DW, R6, 0, attack_constant(a)), MOV(R0, attack_constant(a)), EXIT);
     PUT(MOV(R0, attack_constant(a)), EXIT);
 }
@@ -51,7 +51,7 @@ static void counts(struct attack *a)
 
 static void stops(struct attack *a)
 {
-    PUT(MOVX(R6, R2), CALL(get_prandom_u32), JMP(BPF_JEQ, R0, 0, 3));
+    PUT(MOVX(R6, R2), CALL(get_prandom_u32), JMP(BPF_JSET, R0, 1, 3));
     PUT(ST(attack_size(a), R6, 0, attack_constant(a)), MOV(R0, 0), EXIT);
     PUT(ST(BPF_DW, R6, 0, attack_constant(a)), MOV(R0, 1), EXIT);
 }

@@ -123,10 +123,17 @@ static void bounded_place(struct attack *a)
 static void put_helper_write(struct attack *a, uint8_t reg, int off)
 {
     PUT(MOVX(R1, R10), ADD(R1, off));
-    if (attack_pick(a, 3) == 0)
+    switch (attack_pick(a, 4)) {
+    case 0:
         PUT(MOV(R2, 1 + (int32_t)attack_pick(a, 24)));
-    else
+        break;
+    case 1:
+        PUT(LDX(BPF_DW, R2, R10, CONTEXT_SLOT), LDX(BPF_B, R2, R2, 48));
+        PUT(INSN(BPF_ALU64 | BPF_AND | BPF_K, R2, 0, 0, 15), ADD(R2, 1));
+        break;
+    default:
         PUT(MOVX(R2, reg));
+    }
     PUT(MOV(R3, 0), attack_pick(a, 2) ? CALL(probe_read_kernel) : CALL(probe_read_kernel_str));
 }
 

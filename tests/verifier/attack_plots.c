@@ -5,7 +5,7 @@
 /* One of two constants, by chance; and states that tell them apart, or not. */
 static void put_one_of_two(struct attack *a, uint8_t reg)
 {
-    PUT(CALL(get_prandom_u32), JMP(BPF_JEQ, R0, attack_constant(a), 2));
+    PUT(CALL(get_prandom_u32), JMP(BPF_JSET, R0, 1, 2));
     PUT(MOV(reg, attack_pick(a, 2) ? 0 : attack_constant(a)), JA(1), MOV(reg, attack_constant(a)));
     attack_store_states(a);
 }
@@ -77,11 +77,11 @@ static void other_link(struct attack *a)
     int32_t far = 1 + (int32_t)attack_pick(a, 8);
 
     PUT(LDX(BPF_DW, R1, R10, CONTEXT_SLOT), LDX(BPF_DW, y, R1, 8), LDX(BPF_DW, z, R1, 16));
-    PUT(CALL(get_prandom_u32), JMP(BPF_JEQ, R0, 1, 3));
+    PUT(CALL(get_prandom_u32), JMP(BPF_JSET, R0, 1, 3));
     PUT(MOVX(x, attack_pick(a, 2) ? y : z), ADD(x, far), JA(2));
     PUT(MOVX(x, attack_pick(a, 2) ? y : z), ADD(x, attack_pick(a, 4) ? far : 0), MOV(z, 0));
     attack_store_states(a);
-    PUT(JMP(BPF_JSLT, y, 0, TO_END), JMP(BPF_JSGT, y, 10, TO_END));
+    PUT(JMP(BPF_JSLT, y, 0, TO_END), JMP(BPF_JSGT, y, 40, TO_END));
     attack_use(a, x);
 }
 
@@ -118,8 +118,10 @@ static void changed_copy(struct attack *a)
     }
     if (attack_pick(a, 3) == 0)
         PUT(MOVX(R0, y), ADD(R0, attack_constant(a)), MOVX(y, R0));
-    PUT(JMP(BPF_JSGT, y, attack_pick(a, 2) ? -1 : 20, TO_END));
-    PUT(JMP(BPF_JSLT, y, attack_pick(a, 2) ? -32 : 0, TO_END));
+    if (attack_pick(a, 2))
+        PUT(JMP(BPF_JSGT, y, -1, TO_END), JMP(BPF_JSLT, y, -40, TO_END));
+    else
+        PUT(JMP(BPF_JSGT, y, 40, TO_END), JMP(BPF_JSLT, y, 0, TO_END));
     attack_use(a, x);
 }
 
