@@ -40,10 +40,22 @@ static struct {
 
 static char our_log[1 << 20], kernel_log[1 << 20];
 
-static bool is_known(const struct both_verdict *ours)
+static bool calls_back(const struct bpf_insn *insns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) && insns[i].src_reg == BPF_PSEUDO_FUNC)
+            return true;
+    }
+    return false;
+}
+
+static bool is_known(const struct both_verdict *ours, const struct bpf_insn *insns, size_t count)
 {
     for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++) {
         bool is_one = i == 0 ? ours->is_malformed : strstr(our_log, differences[i].reason) != NULL;
+
+        if (strstr(differences[i].reason, "infinite loop") && !calls_back(insns, count))
+            continue;
 
         if (is_one) {
             differences[i].count++;
@@ -91,7 +103,7 @@ static void compare(const char *name, const struct bpf_insn *insns, size_t count
     ours.log = our_log;
     ours.log_size = sizeof(our_log);
     both_ours(insns, count, type, 0, 1, &ours);
-    if (ours.err && is_known(&ours))
+    if (ours.err && is_known(&ours, insns, count))
         return;
     /* It has not found anything wrong, but given up (-EFAULT: too many branches): loops that call
      * back converge sooner here. */
