@@ -52,7 +52,8 @@ static long refuse_removal(struct sta_map *map, const void *key)
     return lookup(map, key) ? -EINVAL : -ENOENT;
 }
 
-static const struct sta__map_ops ops = {lookup, update, refuse_removal, NULL};
+static const struct sta__map_ops ops = {
+    .lookup = lookup, .update = update, .remove = refuse_removal};
 
 /* Map 0 has one element, whose address programs may load; map 1 has some. */
 static struct sta_map maps[2] = {
