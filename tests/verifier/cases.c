@@ -38,6 +38,7 @@ const struct verifier_case verifier_cases[] = {
 #include "verifier/cases_memory.h"
 #include "verifier/cases_helpers.h"
 #include "verifier/cases_calls.h"
+#include "verifier/cases_attacks.h"
 };
 /* clang-format on */
 

@@ -9,7 +9,9 @@ static uint64_t call_back(struct run *r, uint32_t subprog, const uint64_t args[4
 
     memcpy(saved, r->regs, sizeof(saved));
     memcpy(&r->regs[1], args, 4 * sizeof(args[0]));
+    r->callbacks++;
     concrete_run_subprog(r, subprog);
+    r->callbacks--;
     result = r->regs[0];
     memcpy(r->regs, saved, sizeof(saved));
     if (!r->is_over && !r->wrong && result > 1)
@@ -40,7 +42,7 @@ static uint64_t lookup(struct run *r, const struct sta_map *map, uint64_t key)
 
 static uint64_t reserve(struct run *r, uint64_t size)
 {
-    if (size > sizeof(r->records[0]) || r->record_count == 8 || any(r) % 4 == 0)
+    if (size > sizeof(r->records[0]) - GAP || r->record_count == 8 || any(r) % 4 == 0)
         return 0;
     return add_region(r, r->records[r->record_count++], size, false);
 }

@@ -11,6 +11,7 @@
 #define STEPS_MAX   10000
 #define REGIONS_MAX 64
 #define FRAMES_MAX  16
+#define GAP         320
 
 struct region {
     uint64_t at, size;
@@ -24,9 +25,10 @@ struct run {
     struct region regions[REGIONS_MAX];
     uint32_t region_count;
     uint32_t frames, steps, insn;
-    char stacks[FRAMES_MAX][STA__STACK_SIZE];
-    char context[8192 + 8], values[8][64], records[8][256], key[64];
-    uint32_t record_count;
+    /* With gaps, so that what is just outside of one is in none. */
+    char stacks[FRAMES_MAX][STA__STACK_SIZE + GAP];
+    char context[8192 + GAP], values[8][64 + GAP], records[8][256 + GAP], key[64];
+    uint32_t record_count, callbacks; /* records made; calls by helpers that are under way */
     const char *wrong;
     bool is_over; /* given up */
 };
@@ -42,11 +44,22 @@ static inline uint64_t any(struct run *r)
     r->random ^= r->random >> 7;
     r->random ^= r->random << 17;
     n = r->random * 0x2545f4914f6cdd1dull;
-    return n & 1 ? edges[(n >> 8) % (sizeof(edges) / sizeof(edges[0]))] : n >> (n >> 1) % 64;
+    switch (n % 4) {
+    case 0:
+        return edges[(n >> 8) % (sizeof(edges) / sizeof(edges[0]))];
+    case 1: /* small ones, with sign */
+        return (n >> 8) % 320 - 160;
+    default:
+        return n >> (n >> 2) % 64;
+    }
 }
 
 static inline uint64_t add_region(struct run *r, void *at, uint64_t size, bool is_read_only)
 {
+    for (uint32_t i = 0; i < r->region_count; i++) {
+        if (r->regions[i].at == (uint64_t)(uintptr_t)at && r->regions[i].size == size)
+            return r->regions[i].at;
+    }
     if (r->region_count == REGIONS_MAX)
         r->is_over = true;
     else

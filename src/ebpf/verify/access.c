@@ -227,10 +227,16 @@ int sta__check_access(struct sta__verifier *v, const struct sta__memory_access *
     loaded = reg_of(v, a.value_reg);
     if (loaded->type != STA__REG_SCALAR)
         return 0;
-    if (a.sign_extends)
+    if (a.sign_extends) {
+        /* What may become negative is not the number that was spilled any more. */
+        if (loaded->n.umax >> (a.size * 8 - 1)) {
+            loaded->id = 0;
+            loaded->off = 0;
+        }
         sta__range_sign_extend(&loaded->n, a.size);
-    else
+    } else {
         sta__range_truncate(&loaded->n, a.size);
+    }
     return 0;
 }
 
@@ -318,6 +324,9 @@ static int check_atomic_rmw(struct sta__verifier *v, const struct bpf_insn *insn
         err = check_atomic_pointer(v, insn->dst_reg);
     if (!err && (insn->imm & BPF_FETCH))
         err = sta__write_reg(v, (uint8_t)to);
+    /* The pointer would be gone before the write through it is looked at. */
+    if (!err && (insn->imm & BPF_FETCH) && to == insn->dst_reg)
+        err = sta__deny(v, -EACCES, "R%u invalid mem access 'scalar'", insn->dst_reg);
     if (!err)
         err = sta__check_access(v, &a);
     if (err)
@@ -328,7 +337,6 @@ static int check_atomic_rmw(struct sta__verifier *v, const struct bpf_insn *insn
         if (err)
             return err;
     }
-    /* Like the kernel's, this judges by what the pointer's register is now: fetched, maybe. */
     a.access = STA__WRITE;
     a.value_reg = -1;
     return sta__check_access(v, &a);

@@ -192,6 +192,25 @@ static int leave_subprog(struct sta__verifier *v)
     return 1;
 }
 
+/* A tail call that is made leaves the subprogram, with what the other program returns and without
+ * what comes behind it. In the program itself that is the end; callbacks make none (tail.h). */
+int sta__push_tail_call(struct sta__verifier *v)
+{
+    const struct sta__frame *callee = sta__frame_of(v->state);
+    struct sta__state *state;
+    int err = 0;
+
+    if (!v->state->frame || callee->in_callback)
+        return 0;
+    state = sta__push(v, callee->callsite + 1, &err);
+    if (!state)
+        return err;
+    sta__frame_free(state->frames[state->frame]);
+    state->frames[state->frame--] = NULL;
+    sta__reg_unknown(v, &regs_of(state)[BPF_REG_0]);
+    return 0;
+}
+
 int sta__check_no_refs(struct sta__verifier *v, const char *what)
 {
     if (!v->state->ref_count)

@@ -212,47 +212,79 @@ int sta__check_flow(struct sta__verifier *v)
 
 /* ---- after the walk ---- */
 
-/* The stack of the deepest chain of calls that begins with this subprogram. Chains are short: the
- * walk has refused deeper ones, and recursion. */
-static uint32_t chain_depth(const struct sta__code *code, uint32_t subprog, uint32_t *calls,
-                            uint32_t level)
-{
-    const struct sta__subprog *s = &code->subprogs[subprog];
-    uint32_t deepest = 0, deepest_calls = 0;
+/* What the calls of a subprogram take, its own frame included. */
+struct chain {
+    uint32_t stack, calls; /* of the chain with the most stack */
+    uint32_t frames;       /* of the longest chain; 0: not known yet */
+    bool is_open;          /* a chain from here is being looked at */
+};
 
-    for (uint32_t i = s->start; i < s->end && level < STA__CALL_DEPTH; i++) {
-        const struct bpf_insn *insn = &code->insns[i];
-        const struct sta__wide *wide = NULL;
-        uint32_t callee = UINT32_MAX, depth, inner = 0;
+#define NO_END UINT32_MAX /* frames of a chain that comes back to itself */
+
+/* The subprogram that is called here, or whose address is taken to be called back; UINT32_MAX. */
+static uint32_t callee_of(const struct sta__code *code, uint32_t index)
+{
+    const struct bpf_insn *insn = &code->insns[index];
+    const struct sta__wide *wide = sta__insn_is_wide(insn) ? sta__code_wide(code, index) : NULL;
+
+    if (sta__insn_is_subprog_call(insn))
+        return sta__code_subprog_at(code, (uint32_t)sta__insn_target(insn, index));
+    return wide && !wide->map ? wide->subprog : UINT32_MAX;
+}
+
+/* Each subprogram is looked at once, however many chains lead through it. */
+static const struct chain *find_chain(const struct sta__code *code, struct chain *chains,
+                                      uint32_t subprog)
+{
+    static const struct chain without_end = {.frames = NO_END};
+    const struct sta__subprog *s = &code->subprogs[subprog];
+    struct chain *chain = &chains[subprog], deepest = {0};
+
+    if (chain->is_open)
+        return &without_end;
+    if (chain->frames)
+        return chain;
+    chain->is_open = true;
+    for (uint32_t i = s->start; i < s->end; i++) {
+        const struct chain *inner;
+        uint32_t callee;
 
         if (code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD))
             continue;
-        if (sta__insn_is_wide(insn))
-            wide = sta__code_wide(code, i);
-        if (sta__insn_is_subprog_call(insn))
-            callee = sta__code_subprog_at(code, (uint32_t)sta__insn_target(insn, i));
-        else if (wide && !wide->map)
-            callee = wide->subprog;
+        callee = callee_of(code, i);
         if (callee == UINT32_MAX)
             continue;
-        depth = chain_depth(code, callee, &inner, level + 1);
-        if (depth > deepest) {
-            deepest = depth;
-            deepest_calls = inner;
+        inner = find_chain(code, chains, callee);
+        if (inner->frames > deepest.frames)
+            deepest.frames = inner->frames;
+        if (inner->stack > deepest.stack) {
+            deepest.stack = inner->stack;
+            deepest.calls = inner->calls;
         }
     }
-    *calls = deepest_calls + 1;
-    return deepest + ((s->stack_depth + 15) & ~15u);
+    chain->is_open = false;
+    chain->stack = deepest.stack + ((s->stack_depth + 15) & ~15u);
+    chain->calls = deepest.calls + 1;
+    chain->frames = deepest.frames == NO_END ? NO_END : deepest.frames + 1;
+    return chain;
 }
 
 int sta__check_stack_depth(struct sta__verifier *v)
 {
-    uint32_t calls = 0;
-    uint32_t depth = chain_depth(v->code, 0, &calls, 0);
+    struct chain *chains = calloc(v->code->subprog_count, sizeof(*chains));
+    struct chain all;
 
-    if (depth <= STA__STACK_SIZE)
+    if (!chains)
+        return -ENOMEM;
+    all = *find_chain(v->code, chains, 0);
+    free(chains);
+    /* What the walk saw was not as deep, but it ended by numbers. */
+    if (all.frames > STA__CALL_DEPTH)
+        return sta__deny(v, -E2BIG, "the call stack of %u frames is too deep", STA__CALL_DEPTH + 1);
+    if (all.stack <= STA__STACK_SIZE)
         return 0;
-    return sta__deny(v, -EACCES, "combined stack size of %u calls is %u. Too large", calls, depth);
+    return sta__deny(v, -EACCES, "combined stack size of %u calls is %u. Too large", all.calls,
+                     all.stack);
 }
 
 void sta__mark_dead(struct sta__verifier *v)

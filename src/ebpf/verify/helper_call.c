@@ -459,6 +459,8 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
         err = release(v, call.released);
     if (!err && call.id == BPF_FUNC_tail_call)
         err = sta__check_no_refs(v, "tail_call");
+    if (!err && call.id == BPF_FUNC_tail_call)
+        err = sta__push_tail_call(v);
     if (!err && v->info[v->insn].calls_callback)
         err = sta__push_callback(v, call.id, call.map, call.subprog);
     if (err)

@@ -9,9 +9,18 @@ static struct sta__reg *reg_of(struct sta__state *state, uint8_t number)
     return &sta__frame_of(state)->regs[number];
 }
 
+/* Objects may be at low addresses here, and far below one of them is NULL. Moved upwards, a pointer
+ * does not come round: its offset has no more than 63 bits. */
+static bool is_near(const struct sta__reg *pointer)
+{
+    return pointer->off + pointer->n.smin >= -STA__STACK_SIZE;
+}
+
 /* Pointers that are known to be somewhere. */
 static bool is_not_null(const struct sta__reg *reg)
 {
+    if (!is_near(reg))
+        return false;
     switch (reg->type) {
     case STA__REG_MAP:
     case STA__REG_MAP_KEY:
@@ -140,9 +149,9 @@ static void check_equal_pointers(struct sta__state *state, uint8_t a, uint8_t b)
 {
     struct sta__reg *ra = reg_of(state, a), *rb = reg_of(state, b);
 
-    if (sta__is_or_null(ra->type))
+    if (sta__is_or_null(ra->type) && is_near(rb))
         ra->type--;
-    else
+    else if (sta__is_or_null(rb->type) && is_near(ra))
         rb->type--;
 }
 

@@ -65,8 +65,9 @@ static bool same_number_id(struct comparison *c, const struct sta__reg *stored,
         return false;
     if ((stored->id & STA__ID_DELTA) && stored->off != walked->off)
         return false;
-    stored_id = stored->id ? stored->id : --c->unique;
-    walked_id = walked->id ? walked->id : --c->unique;
+    /* The group is what counts, for those at a distance as for those without. */
+    stored_id = stored->id ? stored->id & ~STA__ID_DELTA : --c->unique;
+    walked_id = walked->id ? walked->id & ~STA__ID_DELTA : --c->unique;
     return same_id(c, stored_id, walked_id);
 }
 

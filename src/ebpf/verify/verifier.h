@@ -210,6 +210,8 @@ int sta__check_call(struct sta__verifier *v, const struct bpf_insn *insn);
 int sta__check_exit(struct sta__verifier *v);
 int sta__push_callback(struct sta__verifier *v, int32_t id, const struct sta_map *map,
                        uint32_t subprog);
+/* The path on which the tail call is made. */
+int sta__push_tail_call(struct sta__verifier *v);
 int sta__check_no_refs(struct sta__verifier *v, const char *what);
 
 /* control_flow.c */
