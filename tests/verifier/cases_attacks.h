@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Attempts to get more than was proved: each of them would reach memory that is not its own. */
+/* clang-format off */
 CASE("sign-extending fill is not linked to what was spilled", -EACCES, "outside of the allowed memory range", 0, 0,
      "the kernel takes the sign-extended copy of a number for the number",
      RANDOM, MOVX(R6, R0), AND(R6, 0xff), STX(BPF_B, R10, R6, -8), LDSX(BPF_B, R2, R10, -8),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Subprograms and callbacks. */
+/* clang-format off */
 OK("subprogram", CALL_SUB(1), EXIT, RET0),
 OK("arguments", MOV(R1, 5), CALL_SUB(1), EXIT, MOVX(R0, R1), EXIT),
 OK("context as an argument", CALL_SUB(1), EXIT, LDX(BPF_DW, R0, R1, 8), EXIT),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Control flow: what is reached, loops, branches that are never taken. */
+/* clang-format off */
 OK("exit", RET0),
 BAD("no result", -EACCES, "R0 !read_ok", EXIT),
 BAD("unreachable behind exit", -EINVAL, "unreachable insn 2", RET0, RET0),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Helpers and their arguments. */
+/* clang-format off */
 #define BUFFER(reg, size) MOVX(reg, R10), ADD(reg, -(size))
 OK("time, ids, processor", CALL(ktime_get_ns), CALL(get_current_pid_tgid), CALL(get_current_uid_gid), CALL(get_smp_processor_id), EXIT),
 OK("the processor's number is small", CALL(get_smp_processor_id), JMP(BPF_JLT, R0, 8192, 1), LDX(BPF_B, R0, R0, 0), RET0),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of maps, records. */
+/* clang-format off */
 OK("lookup, check, use", LOOKUP_HASH, JMP(BPF_JEQ, R0, 0, 2), LDX(BPF_DW, R1, R0, 40), ST(BPF_DW, R0, 0, 1), RET0),
 OK("checked the other way round", LOOKUP_HASH, JMP(BPF_JNE, R0, 0, 2), RET0, LDX(BPF_DW, R1, R0, 40), RET0),
 BAD("use without a check", -EACCES, "R0 invalid mem access 'map_value_or_null'", LOOKUP_HASH, LDX(BPF_DW, R1, R0, 0), RET0),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is known of numbers: each is used as an index into 64 bytes of .data, or decides a branch. */
+/* What is known of numbers: each is an index into 64 bytes of .data, or decides a branch. */
+/* clang-format off */
 #define INDEX(reg, off) LD_VALUE(R9, MAP_DATA, 0), ADDX(R9, reg), LDX(BPF_B, R0, R9, off), RET0
 #define DIES_IF(op, reg, i) JMP(op, reg, i, 1), JA(1), LDX(BPF_B, R0, R0, 0), RET0
 OK("index masked", RANDOM, AND(R0, 63), INDEX(R0, 0)),

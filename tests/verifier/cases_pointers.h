@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Arithmetic on pointers, comparisons of them, the context. */
+/* clang-format off */
 BAD("write to r10", -EACCES, "frame pointer is read only", MOV(R10, 0), RET0),
 OK("copy of r10", MOVX(R1, R10), ADD(R1, -8), ST(BPF_DW, R1, 0, 0), RET0),
 BAD("number as a pointer", -EACCES, "R1 invalid mem access 'scalar'", MOV(R1, 8), LDX(BPF_DW, R0, R1, 0), EXIT),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The stack: bounds, spills and fills, bytes. */
+/* clang-format off */
 OK("first and last bytes", ST(BPF_B, R10, -1, 0), ST(BPF_B, R10, -512, 0), RET0),
 BAD("above the frame", -EACCES, "invalid write to stack R10 off=0 size=1", ST(BPF_B, R10, 0, 0), RET0),
 BAD("across the frame's end", -EINVAL, "invalid write to stack R1 off=-8 size=64", MOVX(R1, R10), ADD(R1, -8), MOV(R2, 64), MOV(R3, 0), CALL(probe_read_user), RET0),
