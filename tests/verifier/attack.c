@@ -43,7 +43,8 @@ bool attack_is_bounded(const struct attack *a)
     struct both_verdict verdict = {.log = text, .log_size = sizeof(text)};
 
     both_ours(insns, put_together(insns, a), BPF_PROG_TYPE_TRACEPOINT, 0, 1, &verdict);
-    return strstr(text, "value_size=64 off=") || strstr(text, "min value is negative");
+    return strstr(text, "value_size=64 off=") || strstr(text, "min value is negative") ||
+           strstr(text, "unbounded memory access");
 }
 
 static void begin(struct attack *a)

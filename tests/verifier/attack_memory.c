@@ -5,15 +5,21 @@
 
 /* ---- what is at stake ---- */
 
-static void put_use(struct attack *a, uint8_t reg, int16_t off)
+/* What is added to the number before may make up for one below 0; the instruction's offset does
+ * not. */
+static void put_use(struct attack *a, uint8_t reg, int off, bool is_added)
 {
-    PUT(LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, reg), LDX(BPF_B, R2, R1, off));
+    if (is_added)
+        PUT(MOVX(R2, reg), ADD(R2, off), LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, R2),
+            LDX(BPF_B, R2, R1, 0));
+    else
+        PUT(LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, reg), LDX(BPF_B, R2, R1, (int16_t)off));
 }
 
-static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off)
+static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off, bool is_added)
 {
     a->count = count;
-    put_use(a, reg, (int16_t)off);
+    put_use(a, reg, off, is_added);
     return attack_is_accepted(a);
 }
 
@@ -21,23 +27,24 @@ static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off
 void attack_use(struct attack *a, uint8_t reg)
 {
     int step = attack_pick(a, 2) ? 1 : -1, off = 0, stride;
+    bool is_added = attack_pick(a, 2);
     size_t count = a->count;
 
     /* Nothing helps where there are no bounds. */
-    if (!is_use_accepted(a, count, reg, 0) && !attack_is_bounded(a))
+    if (!is_use_accepted(a, count, reg, 0, is_added) && !attack_is_bounded(a))
         return;
     for (off = -step * 144; off * step <= 144; off += 8 * step) {
-        if (is_use_accepted(a, count, reg, off))
+        if (is_use_accepted(a, count, reg, off, is_added))
             break;
     }
     if (off * step > 144)
         return;
     for (stride = 64; stride; stride /= 2) {
-        if (is_use_accepted(a, count, reg, off + step * stride))
+        if (is_use_accepted(a, count, reg, off + step * stride, is_added))
             off += step * stride;
     }
     a->count = count;
-    put_use(a, reg, (int16_t)off);
+    put_use(a, reg, off, is_added);
 }
 
 static void use_at_edge(struct attack *a)
