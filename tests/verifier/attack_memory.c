@@ -115,6 +115,19 @@ static void variable_write(struct attack *a)
         PUT(STX(size, R1, attack_number(a), 0));
 }
 
+/* Just inside of the frame, or just outside. */
+static void edge_of_stack(struct attack *a)
+{
+    uint8_t size = attack_size(a);
+    int16_t off = (int16_t)((attack_pick(a, 2) ? -512 : 0) +
+                            ((int)attack_pick(a, 5) - 2) * attack_bytes(size));
+
+    if (attack_pick(a, 2))
+        PUT(ST(size, R10, off, 1));
+    else
+        PUT(LDX(size, attack_number(a), R10, off));
+}
+
 static void variable_read(struct attack *a)
 {
     PUT(MOVX(R1, R10), ADD(R1, -8 * (1 + (int)attack_pick(a, 8))), ADDX(R1, attack_number(a)));
@@ -198,7 +211,8 @@ static void pointer_atomic(struct attack *a)
 {
     int16_t off = attack_slot(a);
 
-    PUT(LD_VALUE(R1, MAP_DATA, 0), MOVX(R0, R1), MOVX(R2, R10), ADD(R2, off));
+    PUT(LD_VALUE(R1, MAP_DATA, 0), STX(BPF_DW, R10, R1, off));
+    PUT(MOVX(R0, R10), ADD(R0, off), MOVX(R2, R0));
     PUT(ATOMIC(BPF_DW, attack_pick(a, 2) ? BPF_XCHG : BPF_CMPXCHG, attack_pick(a, 2) ? R2 : R0,
                attack_pick(a, 2) ? R2 : R1, 0));
     PUT(LDX(BPF_DW, R1, R10, off), ST(BPF_B, R1, (int16_t)attack_pick(a, 64), 1));
@@ -248,26 +262,11 @@ static void record(struct attack *a)
 
 void attack_memory(struct attack *a)
 {
-    static void (*const all[])(struct attack *) = {check_and_use,
-                                                   check_and_use,
-                                                   check_and_use,
-                                                   use_at_edge,
-                                                   ask,
-                                                   ask,
-                                                   variable_write,
-                                                   variable_read,
-                                                   bounded_place,
-                                                   helper_write,
-                                                   spilled_pointer,
-                                                   use_of_slot,
-                                                   use_of_slot,
-                                                   pointer_atomic,
-                                                   looked_up,
-                                                   record,
-                                                   call,
-                                                   call,
-                                                   call_back,
-                                                   check_and_use};
+    static void (*const all[])(struct attack *) = {
+        edge_of_stack, check_and_use,  check_and_use,  check_and_use, use_at_edge,  ask,
+        ask,           variable_write, variable_read,  bounded_place, helper_write, spilled_pointer,
+        use_of_slot,   use_of_slot,    pointer_atomic, looked_up,     record,       call,
+        call,          call_back,      check_and_use};
 
     if (a->call_count < ATTACK_CALLS)
         all[attack_pick(a, COUNT(all))](a);

@@ -13,7 +13,10 @@ static void put_one_of_two(struct attack *a, uint8_t reg)
 /* The number again, by way of the stack. */
 static void carry(struct attack *a, uint8_t to, uint8_t from, int16_t slot)
 {
-    switch (attack_pick(a, 6)) {
+    switch (attack_pick(a, 7)) {
+    case 5:
+        PUT(MOV(R0, 3), ADDX(R0, from), MOVX(to, R0));
+        break;
     case 0:
         PUT(STX(BPF_DW, R10, from, slot), LDX(BPF_DW, to, R10, slot));
         break;
