@@ -31,7 +31,7 @@
 #if defined(__SANITIZE_ADDRESS__) || STA__THREAD_SANITIZER
 #    define DEFAULT_PROGRAMS 250
 #else
-#    define DEFAULT_PROGRAMS 1500
+#    define DEFAULT_PROGRAMS 1000
 #endif
 #define RUNS 40
 

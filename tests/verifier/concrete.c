@@ -272,6 +272,10 @@ void concrete_run_subprog(struct run *r, uint32_t subprog)
         r->wrong = "too many frames";
         return;
     }
+    if (s->stack_depth > STA__STACK_SIZE) {
+        r->wrong = "too large a frame";
+        return;
+    }
     stack = r->stacks[r->frames++];
     put_anything(r, stack + STA__STACK_SIZE - s->stack_depth, s->stack_depth);
     add_region(r, stack + STA__STACK_SIZE - s->stack_depth, s->stack_depth, false);
