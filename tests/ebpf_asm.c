@@ -40,6 +40,16 @@ static unsigned cut_width(char *word)
     return 64;
 }
 
+/* The value of a name that may end in a width; -1: it is none of these. */
+static int find_of_width(const struct name *names, const char *mnemonic, unsigned *width)
+{
+    char word[SCAN_WORD_MAX];
+
+    strcpy(word, mnemonic);
+    *width = cut_width(word);
+    return find(names, word);
+}
+
 static const struct name alu_names[] = {
     {"add", BPF_ADD},  {"sub", BPF_SUB},   {"mul", BPF_MUL},  {"div", BPF_DIV},
     {"sdiv", BPF_DIV}, {"or", BPF_OR},     {"and", BPF_AND},  {"lsh", BPF_LSH},
@@ -51,17 +61,13 @@ static const struct name alu_names[] = {
 static int alu(struct assembler *as, const char *mnemonic)
 {
     struct bpf_insn insn = {0};
-    char word[SCAN_WORD_MAX];
     unsigned width;
-    int op;
+    int op = find_of_width(alu_names, mnemonic, &width);
 
-    strcpy(word, mnemonic);
-    width = cut_width(word);
-    op = find(alu_names, word);
     if (op < 0)
         return 0;
     insn.code = (uint8_t)((width == 64 ? BPF_ALU64 : BPF_ALU) | op);
-    if (word[0] == 's' && (op == BPF_DIV || op == BPF_MOD))
+    if (mnemonic[0] == 's' && (op == BPF_DIV || op == BPF_MOD))
         insn.off = 1;
     if (!asm_read_dst(as, &insn))
         return -1;
@@ -212,13 +218,9 @@ static int branch(struct assembler *as, const char *mnemonic)
         {"jslt", BPF_JSLT}, {"jsle", BPF_JSLE}, {"jset", BPF_JSET}, {NULL, 0},
     };
     struct bpf_insn insn = {0};
-    char word[SCAN_WORD_MAX];
     unsigned width;
-    int op;
+    int op = find_of_width(names, mnemonic, &width);
 
-    strcpy(word, mnemonic);
-    width = cut_width(word);
-    op = find(names, word);
     if (op < 0)
         return 0;
     insn.code = (uint8_t)((width == 64 ? BPF_JMP : BPF_JMP32) | op);

@@ -8,20 +8,7 @@
 #include "ebpf/code.h"
 #include "ebpf/isa.h"
 #include "ebpf_asm.h"
-
-struct said {
-    char text[256];
-    int lines;
-};
-
-static void note(void *data, enum sta_log_level level, const char *message)
-{
-    struct said *said = data;
-
-    (void)level;
-    snprintf(said->text, sizeof(said->text), "%s", message);
-    said->lines++;
-}
+#include "said.h"
 
 static struct sta_map maps[STA__PROG_MAPS_MAX + 1];
 static char values[64];

@@ -11,6 +11,8 @@
 #include <elf.h>
 #include <sched.h>
 
+#include "idler.h"
+#include "libraries.h"
 #include "text.h"
 
 #define PAGE  4096
@@ -134,16 +136,6 @@ static void change_attachments(struct sta *sta)
     }
 }
 
-static _Atomic bool stop;
-
-static void *wait_until_stopped(void *unused)
-{
-    (void)unused;
-    while (!atomic_load(&stop))
-        sleep_ms(1);
-    return NULL;
-}
-
 /* Each test runs alone, and again with another thread, since code is then changed in another way.
  */
 static void alone_and_not(void (*body)(void))
@@ -152,14 +144,11 @@ static void alone_and_not(void (*body)(void))
         pid_t pid = fork();
 
         if (pid == 0) {
-            pthread_t thread;
+            pthread_t thread = with_thread ? start_idler() : 0;
 
-            if (with_thread)
-                CHECK_EQ(pthread_create(&thread, NULL, wait_until_stopped, NULL), 0);
             body();
-            atomic_store(&stop, true);
             if (with_thread)
-                CHECK_EQ(pthread_join(thread, NULL), 0);
+                end_threads(&thread, 1);
             _exit(0);
         }
         int status = status_of(pid);
@@ -554,14 +543,12 @@ VICTIM(libraries_come_and_go_while_it_is_removed)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", library_fds[1]);
     for (int i = 0; i < 20; i++) {
         install(sta);
-        atomic_store(&stop, false);
         CHECK_EQ(pthread_create(&thread, NULL, load_until_stopped, path), 0);
         sleep_ms(i % 5);
         remove_transformer(sta);
         change_attachments(sta);
         sleep_ms(1);
-        atomic_store(&stop, true);
-        CHECK_EQ(pthread_join(thread, NULL), 0);
+        end_threads(&thread, 1);
     }
 }
 
@@ -585,12 +572,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(libraries_come_and_go_while_it_is_removed),
     };
 
-    for (size_t i = 0; i < COUNT_OF(library_paths); i++) {
-        library_fds[i] = open(library_paths[i], O_RDONLY);
-        if (library_fds[i] < 0) {
-            perror(library_paths[i]);
-            return 1;
-        }
-    }
+    if (!open_libraries(library_paths, library_fds, COUNT_OF(library_paths)))
+        return 1;
     return run_interception_tests(argc, argv, tests);
 }

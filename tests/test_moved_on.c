@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <sys/ptrace.h>
 
+#include "mappings.h"
 #include "transform/moved_on.h"
 
 static _Atomic bool stop;
@@ -53,21 +54,6 @@ static void *call(void *unused)
     while (!atomic_load_explicit(&stop, memory_order_relaxed))
         STA__RAW0(SYS_getppid);
     return NULL;
-}
-
-static unsigned count_mappings(void)
-{
-    char buffer[4096];
-    unsigned lines = 0;
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
-    CHECK(fd >= 0);
-    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-        for (ssize_t i = 0; i < got; i++)
-            lines += buffer[i] == '\n';
-    close(fd);
-    return lines;
 }
 
 /* The lowest file descriptor that is not open. */

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <sched.h>
 
+#include "libraries.h"
 #include "text.h"
 
 /* Opened before this becomes an ordinary user, who may not be able to reach the build directory. */
@@ -518,12 +519,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(code_in_no_file_works_all_the_same),
     };
 
-    for (size_t i = 0; i < COUNT_OF(library_paths); i++) {
-        library_fds[i] = open(library_paths[i], O_RDONLY);
-        if (library_fds[i] < 0) {
-            perror(library_paths[i]);
-            return 1;
-        }
-    }
+    if (!open_libraries(library_paths, library_fds, COUNT_OF(library_paths)))
+        return 1;
     return run_interception_tests(argc, argv, tests);
 }

@@ -8,22 +8,9 @@
 
 #include "ebpf/program.h"
 #include "ebpf_asm.h"
+#include "said.h"
 
 #define NR 39
-
-struct said {
-    char text[512];
-    int lines;
-};
-
-static void note(void *data, enum sta_log_level level, const char *message)
-{
-    struct said *said = data;
-
-    (void)level;
-    snprintf(said->text, sizeof(said->text), "%s", message);
-    said->lines++;
-}
 
 static size_t assemble(struct bpf_insn *insns, size_t room, const char *text)
 {

@@ -8,20 +8,7 @@
 #include <sta/program.h>
 
 #include "ebpf_asm.h"
-
-struct said {
-    char text[512];
-    int lines;
-};
-
-static void note(void *data, enum sta_log_level level, const char *message)
-{
-    struct said *said = data;
-
-    (void)level;
-    snprintf(said->text, sizeof(said->text), "%s", message);
-    said->lines++;
-}
+#include "said.h"
 
 static int load_with(struct sta_program **out, const char *text,
                      const struct sta_program_options *options)

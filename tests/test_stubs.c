@@ -7,6 +7,8 @@
 #include "intercept.h"
 
 #include "base/pages.h"
+#include "idler.h"
+#include "mappings.h"
 #include "transform/decode.h"
 #include "transform/entry.h"
 #include "transform/stubs.h"
@@ -166,21 +168,6 @@ VICTIM(stubs_are_made_for_where_the_code_runs)
             check_stub(&sites[i], stubs[i].address);
 }
 
-static unsigned count_mappings(void)
-{
-    char buffer[4096];
-    unsigned lines = 0;
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
-    CHECK(fd >= 0);
-    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-        for (ssize_t i = 0; i < got; i++)
-            lines += buffer[i] == '\n';
-    close(fd);
-    return lines;
-}
-
 VICTIM(stubs_for_the_same_code_are_used_again)
 {
     uint8_t *code = make_code(), *other = make_code();
@@ -271,16 +258,6 @@ static long status_kb(const char *name)
     return kb;
 }
 
-static _Atomic bool stop;
-
-static void *wait_until_stopped(void *unused)
-{
-    (void)unused;
-    while (!atomic_load(&stop))
-        sleep_ms(1);
-    return NULL;
-}
-
 static void install_and_remove(struct sta *sta, int times)
 {
     struct seen *seen = shared_memory(sizeof(*seen));
@@ -325,12 +302,10 @@ VICTIM(nothing_grows_over_two_hundred_installations)
 
 VICTIM(nothing_grows_with_another_thread_either)
 {
-    pthread_t thread;
+    pthread_t thread = start_idler();
 
-    CHECK_EQ(pthread_create(&thread, NULL, wait_until_stopped, NULL), 0);
     check_nothing_grows(50);
-    atomic_store(&stop, true);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
+    end_threads(&thread, 1);
 }
 
 int main(int argc, char **argv)

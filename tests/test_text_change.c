@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "idler.h"
+#include "mappings.h"
 #include "transform/text.h"
 
 #define PAGE     4096
@@ -124,27 +126,16 @@ static struct pages_info look_at_pages(const struct code *code)
     return info;
 }
 
-/* But for those of the code. */
-static unsigned count_mappings(const struct code *code)
+static unsigned count_other_mappings(const struct code *code)
 {
-    char buffer[4096];
-    unsigned lines = 0;
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
-    CHECK(fd >= 0);
-    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-        for (ssize_t i = 0; i < got; i++)
-            lines += buffer[i] == '\n';
-    close(fd);
-    return lines - look_at_pages(code).mappings;
+    return count_mappings() - look_at_pages(code).mappings;
 }
 
 /* AddressSanitizer maps memory for its own purposes. */
 static void check_mappings(const struct code *code, unsigned before)
 {
     if (!UNDER_ASAN)
-        CHECK_EQ(count_mappings(code), before);
+        CHECK_EQ(count_other_mappings(code), before);
 }
 
 /* As after a change that has been taken back: the file's own pages. The kernel may keep them in
@@ -161,35 +152,6 @@ static void check_untouched(const struct code *code, bool is_clean)
         CHECK_EQ(info.own_kb, 0);
     CHECK_EQ(pread(code->fd, content, sizeof(content), 0), sizeof(content));
     CHECK_EQ(memcmp(content, code->pages, sizeof(content)), 0);
-}
-
-/* Other threads */
-
-static _Atomic bool stop;
-
-static void *wait_until_stopped(void *unused)
-{
-    (void)unused;
-    while (!atomic_load(&stop))
-        sleep_ms(1);
-    return NULL;
-}
-
-/* So that this thread is not alone. */
-static pthread_t start_idler(void)
-{
-    pthread_t thread;
-
-    CHECK_EQ(pthread_create(&thread, NULL, wait_until_stopped, NULL), 0);
-    return thread;
-}
-
-static void end_threads(const pthread_t *threads, size_t count)
-{
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < count; i++)
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
-    atomic_store(&stop, false);
 }
 
 /* The bytes */
@@ -221,7 +183,7 @@ static void change_back_and_forth(struct code *code)
 VICTIM(code_is_changed_in_place_and_back)
 {
     struct code *code = make_code(places, COUNT_OF(places));
-    unsigned before = count_mappings(code);
+    unsigned before = count_other_mappings(code);
 
     CHECK(sta__text_is_alone());
     change_back_and_forth(code);
@@ -234,7 +196,7 @@ VICTIM(code_is_changed_by_exchange_and_back)
 {
     struct code *code = make_code(places, COUNT_OF(places));
     pthread_t idler = start_idler();
-    unsigned before = count_mappings(code);
+    unsigned before = count_other_mappings(code);
 
     CHECK(!sta__text_is_alone());
     change_back_and_forth(code);
@@ -324,7 +286,7 @@ static void toggle_under_load(size_t offset)
     for (int i = 0; i < 2; i++)
         while (atomic_load(&runners[i].calls) == 0)
             sched_yield();
-    before = count_mappings(code);
+    before = count_other_mappings(code);
     toggle(code, offset, 2000);
     check_mappings(code, before);
     end_threads(threads, 2);
@@ -566,7 +528,7 @@ static void try_without(const int *numbers, size_t count, bool with_thread)
 {
     struct code *code = make_code(places, COUNT_OF(places));
     pthread_t idler = with_thread ? start_idler() : 0;
-    unsigned before = count_mappings(code);
+    unsigned before = count_other_mappings(code);
     int err;
 
     refuse(numbers, count);

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/time.h>
 
+#include "idler.h"
 #include "text.h"
 
 #define BAD_CLOCK 99
@@ -142,16 +143,6 @@ VICTIM(its_bytes_are_restored)
     }
 }
 
-static _Atomic bool stop;
-
-static void *wait_until_stopped(void *unused)
-{
-    (void)unused;
-    while (!atomic_load(&stop))
-        sleep_ms(1);
-    return NULL;
-}
-
 /* Beside another thread its pages change places with a copy, which is no mapping of the kernel's
  * any more. */
 VICTIM(it_is_seen_again_after_it_was_restored_beside_a_thread)
@@ -160,9 +151,8 @@ VICTIM(it_is_seen_again_after_it_was_restored_beside_a_thread)
     struct sta *sta = new_registry();
     struct seen *times = count_calls(sta, SYS_clock_gettime);
     struct timespec time;
-    pthread_t thread;
+    pthread_t thread = start_idler();
 
-    CHECK_EQ(pthread_create(&thread, NULL, wait_until_stopped, NULL), 0);
     for (int i = 0; i < 5; i++) {
         long before;
 
@@ -172,8 +162,7 @@ VICTIM(it_is_seen_again_after_it_was_restored_beside_a_thread)
         CHECK_EQ(times->enters, before + 1);
         remove_transformer(sta);
     }
-    atomic_store(&stop, true);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
+    end_threads(&thread, 1);
 }
 
 int main(int argc, char **argv)

@@ -26,12 +26,13 @@
 #include "ebpf/verify/range.h"
 #include "verifier/attack.h"
 #include "verifier/both.h"
+#include "verifier/concrete.h"
 #include "verifier/random.h"
 
 #if defined(__SANITIZE_ADDRESS__) || STA__THREAD_SANITIZER
 #    define DEFAULT_PROGRAMS 250
 #else
-#    define DEFAULT_PROGRAMS 1500
+#    define DEFAULT_PROGRAMS 1000
 #endif
 #define RUNS 40
 
@@ -115,60 +116,6 @@ static bool is_in(const struct sta__range *r, uint64_t value)
            (int32_t)value <= r->smax32;
 }
 
-/* The standard's arithmetic, written down once more. */
-static uint64_t result_of(uint64_t a, uint64_t b, uint8_t op, bool is_32)
-{
-    unsigned width = is_32 ? 32 : 64;
-    uint64_t x = is_32 ? (uint32_t)a : a, y = is_32 ? (uint32_t)b : b, shift = y % width;
-    uint64_t results[16] = {0};
-
-    results[BPF_ADD >> 4] = x + y;
-    results[BPF_SUB >> 4] = x - y;
-    results[BPF_MUL >> 4] = x * y;
-    results[BPF_DIV >> 4] = y ? x / y : 0;
-    results[BPF_MOD >> 4] = y ? x % y : x;
-    results[BPF_AND >> 4] = x & y;
-    results[BPF_OR >> 4] = x | y;
-    results[BPF_XOR >> 4] = x ^ y;
-    results[BPF_LSH >> 4] = x << shift;
-    results[BPF_RSH >> 4] = x >> shift;
-    results[BPF_ARSH >> 4] =
-        is_32 ? (uint32_t)((int32_t)x >> shift) : (uint64_t)((int64_t)x >> shift);
-    results[BPF_NEG >> 4] = -x;
-    return is_32 ? (uint32_t)results[op >> 4] : results[op >> 4];
-}
-
-static bool holds(uint64_t a, uint64_t b, uint8_t op, bool is_32)
-{
-    int64_t sa = is_32 ? (int32_t)a : (int64_t)a, sb = is_32 ? (int32_t)b : (int64_t)b;
-    uint64_t ua = is_32 ? (uint32_t)a : a, ub = is_32 ? (uint32_t)b : b;
-
-    switch (op) {
-    case BPF_JEQ:
-        return ua == ub;
-    case BPF_JNE:
-        return ua != ub;
-    case BPF_JGT:
-        return ua > ub;
-    case BPF_JGE:
-        return ua >= ub;
-    case BPF_JLT:
-        return ua < ub;
-    case BPF_JLE:
-        return ua <= ub;
-    case BPF_JSGT:
-        return sa > sb;
-    case BPF_JSGE:
-        return sa >= sb;
-    case BPF_JSLT:
-        return sa < sb;
-    case BPF_JSLE:
-        return sa <= sb;
-    default:
-        return (ua & ub) != 0;
-    }
-}
-
 static void do_arithmetic(struct numbers *n, int a, int b)
 {
     static const uint8_t ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,  BPF_AND,
@@ -180,7 +127,7 @@ static void do_arithmetic(struct numbers *n, int a, int b)
         n->values[b] = (any(n) >> 40) % (is_32 ? 32 : 64);
         sta__range_const(&n->ranges[b], n->values[b]);
     }
-    n->values[a] = result_of(n->values[a], n->values[b], op, is_32);
+    n->values[a] = concrete_alu(n->values[a], n->values[b], op, is_32, false);
     sta__range_alu(&n->ranges[a], n->ranges[b], op, is_32);
 }
 
@@ -197,7 +144,7 @@ static void do_comparison(struct numbers *n, int a, int b)
         n->values[b] = (any(n) >> 40) % 4 ? n->values[a] + (any(n) >> 40) % 40 - 20 : edge(n);
         sta__range_const(&n->ranges[b], n->values[b]);
     }
-    taken = holds(n->values[a], n->values[b], op, is_32);
+    taken = concrete_condition(n->values[a], n->values[b], op, is_32);
     known = sta__range_compare(&n->ranges[a], &n->ranges[b], op, is_32);
     assert_true(known < 0 || known == taken);
     if (known < 0)

@@ -13,7 +13,7 @@ static struct sta *reported;
 
 void sta__agent_report_init(struct sta *sta)
 {
-    sta__vectors_need();
+    sta__vectors_need(); /* it is written by ordinary C code, in the middle of a call */
     reported = sta;
 }
 

@@ -28,7 +28,7 @@ void sta__touch(struct sta__verifier *v, uint8_t reg)
 static int load_wide(struct sta__verifier *v, const struct bpf_insn *insn)
 {
     const struct sta__wide *wide = sta__code_wide(v->code, v->insn);
-    struct sta__reg *dst = &sta__frame_of(v->state)->regs[insn->dst_reg];
+    struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg);
     int err = sta__write_reg(v, insn->dst_reg);
 
     if (err)

@@ -68,12 +68,17 @@ static bool is_rewritable(const struct sta__image_site *site)
     return site->site.method != STA_SITE_LEFT;
 }
 
-bool sta__sync_is_rewritten(const struct sta__image *image, const struct sta__image_site *site)
+/* Whether what is there is what rewriting it makes of it. */
+static bool is_as_rewritten(const struct sta__image_site *site)
 {
     uint8_t bytes[STA__NEAR_JUMP_SIZE];
 
-    return !image->is_hidden && is_rewritable(site) &&
-           sta__memory_is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+    return sta__memory_is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+}
+
+bool sta__sync_is_rewritten(const struct sta__image *image, const struct sta__image_site *site)
+{
+    return !image->is_hidden && is_rewritable(site) && is_as_rewritten(site);
 }
 
 /* Calls that the library itself has to do something about, whatever is attached. */
@@ -249,13 +254,10 @@ static void collect_most_sites(struct batch *batch, struct sta *sta,
         collect_sites(batch, sta, site);
 }
 
-/* Whether the site leads there. */
+/* Whether the site leads to padding. */
 static bool is_in_use(const struct sta__image_site *site)
 {
-    uint8_t bytes[STA__NEAR_JUMP_SIZE];
-
-    return site->site.method == STA_SITE_SHORT &&
-           sta__memory_is_equal((const void *)site->site.patch_at, bytes, rewritten(site, bytes));
+    return site->site.method == STA_SITE_SHORT && is_as_rewritten(site);
 }
 
 static void collect_restored_paddings(struct batch *batch, struct sta *sta,

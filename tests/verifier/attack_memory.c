@@ -5,15 +5,21 @@
 
 /* ---- what is at stake ---- */
 
-static void put_use(struct attack *a, uint8_t reg, int16_t off)
+/* What is added to the number before may make up for one below 0; the instruction's offset does
+ * not. */
+static void put_use(struct attack *a, uint8_t reg, int off, bool is_added)
 {
-    PUT(LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, reg), LDX(BPF_B, R2, R1, off));
+    if (is_added)
+        PUT(MOVX(R2, reg), ADD(R2, off), LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, R2),
+            LDX(BPF_B, R2, R1, 0));
+    else
+        PUT(LD_VALUE(R1, MAP_DATA, 0), ADDX(R1, reg), LDX(BPF_B, R2, R1, (int16_t)off));
 }
 
-static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off)
+static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off, bool is_added)
 {
     a->count = count;
-    put_use(a, reg, (int16_t)off);
+    put_use(a, reg, off, is_added);
     return attack_is_accepted(a);
 }
 
@@ -21,23 +27,24 @@ static bool is_use_accepted(struct attack *a, size_t count, uint8_t reg, int off
 void attack_use(struct attack *a, uint8_t reg)
 {
     int step = attack_pick(a, 2) ? 1 : -1, off = 0, stride;
+    bool is_added = attack_pick(a, 2);
     size_t count = a->count;
 
     /* Nothing helps where there are no bounds. */
-    if (!is_use_accepted(a, count, reg, 0) && !attack_is_bounded(a))
+    if (!is_use_accepted(a, count, reg, 0, is_added) && !attack_is_bounded(a))
         return;
     for (off = -step * 144; off * step <= 144; off += 8 * step) {
-        if (is_use_accepted(a, count, reg, off))
+        if (is_use_accepted(a, count, reg, off, is_added))
             break;
     }
     if (off * step > 144)
         return;
     for (stride = 64; stride; stride /= 2) {
-        if (is_use_accepted(a, count, reg, off + step * stride))
+        if (is_use_accepted(a, count, reg, off + step * stride, is_added))
             off += step * stride;
     }
     a->count = count;
-    put_use(a, reg, (int16_t)off);
+    put_use(a, reg, off, is_added);
 }
 
 static void use_at_edge(struct attack *a)
@@ -106,6 +113,19 @@ static void variable_write(struct attack *a)
         PUT(ST(size, R1, 0, attack_pick(a, 2) ? 0 : attack_constant(a)));
     else
         PUT(STX(size, R1, attack_number(a), 0));
+}
+
+/* Just inside of the frame, or just outside. */
+static void edge_of_stack(struct attack *a)
+{
+    uint8_t size = attack_size(a);
+    int16_t off = (int16_t)((attack_pick(a, 2) ? -512 : 0) +
+                            ((int)attack_pick(a, 5) - 2) * attack_bytes(size));
+
+    if (attack_pick(a, 2))
+        PUT(ST(size, R10, off, 1));
+    else
+        PUT(LDX(size, attack_number(a), R10, off));
 }
 
 static void variable_read(struct attack *a)
@@ -191,7 +211,8 @@ static void pointer_atomic(struct attack *a)
 {
     int16_t off = attack_slot(a);
 
-    PUT(LD_VALUE(R1, MAP_DATA, 0), MOVX(R0, R1), MOVX(R2, R10), ADD(R2, off));
+    PUT(LD_VALUE(R1, MAP_DATA, 0), STX(BPF_DW, R10, R1, off));
+    PUT(MOVX(R0, R10), ADD(R0, off), MOVX(R2, R0));
     PUT(ATOMIC(BPF_DW, attack_pick(a, 2) ? BPF_XCHG : BPF_CMPXCHG, attack_pick(a, 2) ? R2 : R0,
                attack_pick(a, 2) ? R2 : R1, 0));
     PUT(LDX(BPF_DW, R1, R10, off), ST(BPF_B, R1, (int16_t)attack_pick(a, 64), 1));
@@ -241,26 +262,11 @@ static void record(struct attack *a)
 
 void attack_memory(struct attack *a)
 {
-    static void (*const all[])(struct attack *) = {check_and_use,
-                                                   check_and_use,
-                                                   check_and_use,
-                                                   use_at_edge,
-                                                   ask,
-                                                   ask,
-                                                   variable_write,
-                                                   variable_read,
-                                                   bounded_place,
-                                                   helper_write,
-                                                   spilled_pointer,
-                                                   use_of_slot,
-                                                   use_of_slot,
-                                                   pointer_atomic,
-                                                   looked_up,
-                                                   record,
-                                                   call,
-                                                   call,
-                                                   call_back,
-                                                   check_and_use};
+    static void (*const all[])(struct attack *) = {
+        edge_of_stack, check_and_use,  check_and_use,  check_and_use, use_at_edge,  ask,
+        ask,           variable_write, variable_read,  bounded_place, helper_write, spilled_pointer,
+        use_of_slot,   use_of_slot,    pointer_atomic, looked_up,     record,       call,
+        call,          call_back,      check_and_use};
 
     if (a->call_count < ATTACK_CALLS)
         all[attack_pick(a, COUNT(all))](a);

@@ -92,7 +92,7 @@ size_t attack_callee(struct bpf_insn *out, const struct attack_call *call);
 /* attack.c: states are stored after so many instructions and jumps. */
 void attack_store_states(struct attack *a);
 
-/* Whether the verifier accepts the program so far. */
+/* Whether the verifier accepts the program so far, and its end can be reached. */
 bool attack_is_accepted(const struct attack *a);
 /* Whether a refused access was near what it was meant for. */
 bool attack_is_bounded(const struct attack *a);

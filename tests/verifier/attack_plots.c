@@ -13,7 +13,18 @@ static void put_one_of_two(struct attack *a, uint8_t reg)
 /* The number again, by way of the stack. */
 static void carry(struct attack *a, uint8_t to, uint8_t from, int16_t slot)
 {
-    switch (attack_pick(a, 6)) {
+    switch (attack_pick(a, 9)) {
+    case 6: /* as bytes that are known to be 0, or not */
+        PUT(STX(BPF_W, R10, from, (int16_t)(slot + 4)), LDX(BPF_W, to, R10, (int16_t)(slot + 4)));
+        break;
+    case 7:
+        PUT(ST(BPF_DW, R10, slot, 0), LDX(BPF_DW, R1, R10, CONTEXT_SLOT), LDX(BPF_B, R2, R1, 40));
+        PUT(INSN(BPF_ALU64 | BPF_AND | BPF_K, R2, 0, 0, 4), MOVX(R1, R10), ADD(R1, slot));
+        PUT(ADDX(R1, R2), STX(BPF_W, R1, from, 0), LDX(BPF_W, to, R10, slot));
+        break;
+    case 5:
+        PUT(MOV(R0, 3), ADDX(R0, from), MOVX(to, R0));
+        break;
     case 0:
         PUT(STX(BPF_DW, R10, from, slot), LDX(BPF_DW, to, R10, slot));
         break;

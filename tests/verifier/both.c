@@ -88,6 +88,7 @@ void both_ours(const struct bpf_insn *insns, size_t count, uint32_t type, uint32
     verdict->err = sta__verify(&code, &options, &result, &log);
     verdict->processed = result.processed;
     verdict->wrong = NULL;
+    verdict->is_dead = verdict->watched < count && (code.marks[verdict->watched] & STA__MARK_DEAD);
     for (uint64_t seed = 1; !verdict->err && !verdict->wrong && seed <= verdict->runs; seed++)
         verdict->wrong = concrete_run(&code, &result, seed, &verdict->wrong_insn);
     sta__code_free(&code);

@@ -37,6 +37,8 @@ struct both_verdict {
     uint32_t runs;     /* how often to run it if the library accepts it: see concrete.h */
     const char *wrong; /* what went wrong there, and where; NULL: nothing */
     uint32_t wrong_insn;
+    uint32_t watched;  /* set by the caller: an instruction, .. */
+    bool is_dead;      /* .. and whether the library says that nothing leads there */
     bool is_malformed; /* the library's decoder refused it: before the walk, unlike the kernel */
 };
 

@@ -53,6 +53,11 @@ static uint64_t alu_32(uint32_t a, uint32_t b, uint8_t op, bool is_signed)
     return (uint32_t)alu_64(a, b, op, false);
 }
 
+uint64_t concrete_alu(uint64_t a, uint64_t b, uint8_t op, bool is_32, bool is_signed)
+{
+    return is_32 ? alu_32((uint32_t)a, (uint32_t)b, op, is_signed) : alu_64(a, b, op, is_signed);
+}
+
 static uint64_t sign_extended(uint64_t value, int bits)
 {
     return bits ? (uint64_t)((int64_t)(value << (64 - bits)) >> (64 - bits)) : value;
@@ -74,13 +79,15 @@ static void do_alu(struct run *r, const struct bpf_insn *insn)
     }
     if (op == BPF_MOV && by_reg)
         src = sign_extended(src, insn->off);
-    *dst = is_32 ? alu_32((uint32_t)*dst, (uint32_t)src, op, insn->off && op != BPF_MOV)
-                 : alu_64(*dst, src, op, insn->off && op != BPF_MOV);
+    *dst = concrete_alu(*dst, src, op, is_32, insn->off && op != BPF_MOV);
 }
 
-static bool holds(uint64_t a, uint64_t b, uint8_t op)
+bool concrete_condition(uint64_t a, uint64_t b, uint8_t op, bool is_32)
 {
-    int64_t sa = (int64_t)a, sb = (int64_t)b;
+    int64_t sa = is_32 ? (int32_t)a : (int64_t)a, sb = is_32 ? (int32_t)b : (int64_t)b;
+
+    a = is_32 ? (uint32_t)a : a;
+    b = is_32 ? (uint32_t)b : b;
 
     switch (op) {
     case BPF_JEQ:
@@ -104,7 +111,7 @@ static bool holds(uint64_t a, uint64_t b, uint8_t op)
     case BPF_JSLE:
         return sa <= sb;
     default:
-        return a & b;
+        return (a & b) != 0;
     }
 }
 
@@ -117,11 +124,7 @@ static bool do_jump(struct run *r, const struct bpf_insn *insn)
 
     if (BPF_SRC(insn->code) == BPF_K)
         b = (uint64_t)(int64_t)insn->imm;
-    if (BPF_CLASS(insn->code) == BPF_JMP32) {
-        a = (uint64_t)(int32_t)a;
-        b = (uint64_t)(int32_t)b;
-    }
-    taken = holds(a, b, BPF_OP(insn->code));
+    taken = concrete_condition(a, b, BPF_OP(insn->code), BPF_CLASS(insn->code) == BPF_JMP32);
     if (mark & (taken ? STA__MARK_NEVER : STA__MARK_ALWAYS))
         r->wrong = "a jump that is marked otherwise";
     return taken;
@@ -270,6 +273,10 @@ void concrete_run_subprog(struct run *r, uint32_t subprog)
 
     if (r->frames == FRAMES_MAX) {
         r->wrong = "too many frames";
+        return;
+    }
+    if (s->stack_depth > STA__STACK_SIZE) {
+        r->wrong = "too large a frame";
         return;
     }
     stack = r->stacks[r->frames++];

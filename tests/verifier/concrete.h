@@ -17,4 +17,9 @@
 const char *concrete_run(const struct sta__code *code, const struct sta__verify_result *result,
                          uint64_t seed, uint32_t *insn);
 
+/* What operations of ALU and ALU64 compute, and when conditional jumps are taken: the standard,
+ * written down once more. */
+uint64_t concrete_alu(uint64_t a, uint64_t b, uint8_t op, bool is_32, bool is_signed);
+bool concrete_condition(uint64_t a, uint64_t b, uint8_t op, bool is_32);
+
 #endif

@@ -47,7 +47,7 @@ static inline FILE *objdump_start(const char *path)
     return popen(command, "r");
 }
 
-/* Its lines; NULL: there is no objdump. To be closed with pclose(). */
+/* Its lines, to be closed with pclose(). Where there is no objdump, the test is skipped. */
 static inline FILE *objdump_open(const uint8_t *bytes, size_t size)
 {
     char path[] = "/tmp/sta_test_x86_XXXXXX";
@@ -64,6 +64,10 @@ static inline FILE *objdump_open(const uint8_t *bytes, size_t size)
         ungetc(c, output);
     }
     unlink(path);
+    if (!output) {
+        print_message("skipped: there is no objdump\n");
+        skip();
+    }
     return output;
 }
 

@@ -10,11 +10,6 @@
 #define COMMON_SIZE   8        /* of a context, which is not for programs */
 #define RAW_ARGS_SIZE (12 * 8) /* of a raw one: MAX_BPF_FUNC_ARGS numbers */
 
-static struct sta__reg *reg_of(struct sta__verifier *v, int number)
-{
-    return &sta__frame_of(v->state)->regs[number];
-}
-
 static int out_of_region(struct sta__verifier *v, const struct sta__reg *pointer, int64_t off,
                          uint32_t size, uint32_t region)
 {
@@ -36,7 +31,7 @@ static bool is_within(int64_t off, uint32_t size, uint32_t region)
 static int check_region(struct sta__verifier *v, uint8_t reg, int32_t off, uint32_t size,
                         uint32_t region, bool zero_allowed)
 {
-    const struct sta__reg *pointer = reg_of(v, reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, reg);
     int64_t min = off, max = off;
 
     if (pointer->n.smin < 0 && (pointer->n.smin == INT64_MIN || off + pointer->n.smin < 0 ||
@@ -94,12 +89,12 @@ static void load_constant(struct sta__verifier *v, const struct sta__memory_acce
     memcpy(&value, at, a->size);
     if (a->sign_extends)
         value = (uint64_t)((int64_t)(value << up) >> up);
-    sta__reg_const(v, reg_of(v, a->value_reg), value);
+    sta__reg_const(v, sta__reg_of(v->state, a->value_reg), value);
 }
 
 static int access_map_value(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
     int err = check_map_flags(v, pointer, a->off, a->size, a->access);
 
     if (!err)
@@ -109,7 +104,7 @@ static int access_map_value(struct sta__verifier *v, const struct sta__memory_ac
     if (is_constant_map(pointer->map) && sta__range_is_const(&pointer->n))
         load_constant(v, a, pointer);
     else
-        sta__reg_unknown(v, reg_of(v, a->value_reg));
+        sta__reg_unknown(v, sta__reg_of(v->state, a->value_reg));
     return 0;
 }
 
@@ -126,7 +121,7 @@ static bool is_context_access(const struct sta__verifier *v, const struct sta__m
 
 static int access_context(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
 
     if (pointer->off)
         return sta__deny(v, -EACCES, "dereference of modified ctx ptr R%u off=%d disallowed",
@@ -142,7 +137,7 @@ static int access_context(struct sta__verifier *v, const struct sta__memory_acce
     if ((uint32_t)a->off + a->size > v->result->context_size)
         v->result->context_size = (uint32_t)a->off + a->size;
     if (a->value_reg >= 0)
-        sta__reg_unknown(v, reg_of(v, a->value_reg));
+        sta__reg_unknown(v, sta__reg_of(v->state, a->value_reg));
     return 0;
 }
 
@@ -152,7 +147,7 @@ static int access_region(struct sta__verifier *v, const struct sta__memory_acces
     int err = check_region(v, a->reg, a->off, a->size, region, false);
 
     if (!err && a->access == STA__READ && a->value_reg >= 0)
-        sta__reg_unknown(v, reg_of(v, a->value_reg));
+        sta__reg_unknown(v, sta__reg_of(v->state, a->value_reg));
     return err;
 }
 
@@ -167,7 +162,7 @@ static int access_stack(struct sta__verifier *v, const struct sta__memory_access
 
 static int access_by_type(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
 
     switch (pointer->type) {
     case STA__REG_STACK:
@@ -192,7 +187,7 @@ static int access_by_type(struct sta__verifier *v, const struct sta__memory_acce
 /* Accesses to the stack are aligned so that it can be tracked, and atomics so that they are. */
 int sta__check_alignment(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
     struct sta__tnum at;
     char bits[64];
 
@@ -219,12 +214,12 @@ int sta__check_access(struct sta__verifier *v, const struct sta__memory_access *
 
     if (err)
         return err;
-    if (reg_of(v, a.reg)->type != STA__REG_CTX)
-        a.off += reg_of(v, a.reg)->off;
+    if (sta__reg_of(v->state, a.reg)->type != STA__REG_CTX)
+        a.off += sta__reg_of(v->state, a.reg)->off;
     err = access_by_type(v, &a);
     if (err || a.access == STA__WRITE || a.value_reg < 0 || a.size == 8)
         return err;
-    loaded = reg_of(v, a.value_reg);
+    loaded = sta__reg_of(v->state, a.value_reg);
     if (loaded->type != STA__REG_SCALAR)
         return 0;
     if (a.sign_extends) {
@@ -270,7 +265,7 @@ static int check_load(struct sta__verifier *v, const struct bpf_insn *insn, bool
         err = sta__write_reg(v, insn->dst_reg);
     if (err)
         return err;
-    type = reg_of(v, insn->src_reg)->type;
+    type = sta__reg_of(v->state, insn->src_reg)->type;
     err = sta__check_access(v, &a);
     return err ? err : note_pointer_type(v, type);
 }
@@ -292,14 +287,14 @@ static int check_store(struct sta__verifier *v, const struct bpf_insn *insn, boo
         err = sta__read_reg(v, insn->dst_reg);
     if (err)
         return err;
-    type = reg_of(v, insn->dst_reg)->type;
+    type = sta__reg_of(v->state, insn->dst_reg)->type;
     err = sta__check_access(v, &a);
     return err ? err : note_pointer_type(v, type);
 }
 
 static int check_atomic_pointer(struct sta__verifier *v, uint8_t reg)
 {
-    if (reg_of(v, reg)->type != STA__REG_CTX)
+    if (sta__reg_of(v->state, reg)->type != STA__REG_CTX)
         return 0;
     return sta__deny(v, -EACCES, "BPF_ATOMIC stores into R%u ctx is not allowed", reg);
 }
@@ -373,7 +368,7 @@ int sta__check_memory_insn(struct sta__verifier *v, const struct bpf_insn *insn)
 int sta__check_helper_memory(struct sta__verifier *v, uint8_t reg, uint32_t size,
                              enum sta__access access, bool zero_allowed, struct sta__fill *fill)
 {
-    const struct sta__reg *pointer = reg_of(v, reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, reg);
     int err;
 
     switch (pointer->type) {

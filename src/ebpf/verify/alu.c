@@ -8,9 +8,6 @@
 
 #include "ebpf/verify/range.h"
 
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-
 static void add_unsigned(uint64_t *min, uint64_t *max, uint64_t add_min, uint64_t add_max,
                          uint64_t all_ones)
 {

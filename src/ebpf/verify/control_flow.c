@@ -219,6 +219,8 @@ struct chain {
     bool is_open;          /* a chain from here is being looked at */
 };
 
+#define TAIL_CALLERS_MAX 256 /* bytes of the frames below one that makes a tail call */
+
 #define NO_END UINT32_MAX /* frames of a chain that comes back to itself */
 
 /* The subprogram that is called here, or whose address is taken to be called back; UINT32_MAX. */
@@ -269,10 +271,42 @@ static const struct chain *find_chain(const struct sta__code *code, struct chain
     return chain;
 }
 
+/* The frames below one that is given up by a tail call stay, once for each tail call of a run.
+ * `below`: what they were measured as, and one; again only where there is more of them. */
+static int check_tail_calls(struct sta__verifier *v, uint32_t *below, uint32_t subprog,
+                            uint32_t depth)
+{
+    const struct sta__subprog *s = &v->code->subprogs[subprog];
+    int err = 0;
+
+    if (below[subprog] > depth)
+        return 0;
+    below[subprog] = depth + 1;
+    for (uint32_t i = s->start; i < s->end && !err; i++) {
+        const struct bpf_insn *insn = &v->code->insns[i];
+        uint32_t callee;
+
+        if (v->code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD))
+            continue;
+        if (depth >= TAIL_CALLERS_MAX && sta__insn_is_helper_call(insn) &&
+            insn->imm == BPF_FUNC_tail_call)
+            return sta__deny(v, -EACCES,
+                             "tail_calls are not allowed when call stack of previous frames is %u "
+                             "bytes. Too large",
+                             depth);
+        callee = callee_of(v->code, i);
+        if (callee != UINT32_MAX)
+            err = check_tail_calls(v, below, callee, depth + ((s->stack_depth + 15) & ~15u));
+    }
+    return err;
+}
+
 int sta__check_stack_depth(struct sta__verifier *v)
 {
     struct chain *chains = calloc(v->code->subprog_count, sizeof(*chains));
     struct chain all;
+    uint32_t *below;
+    int err;
 
     if (!chains)
         return -ENOMEM;
@@ -281,10 +315,13 @@ int sta__check_stack_depth(struct sta__verifier *v)
     /* What the walk saw was not as deep, but it ended by numbers. */
     if (all.frames > STA__CALL_DEPTH)
         return sta__deny(v, -E2BIG, "the call stack of %u frames is too deep", STA__CALL_DEPTH + 1);
-    if (all.stack <= STA__STACK_SIZE)
-        return 0;
-    return sta__deny(v, -EACCES, "combined stack size of %u calls is %u. Too large", all.calls,
-                     all.stack);
+    if (all.stack > STA__STACK_SIZE)
+        return sta__deny(v, -EACCES, "combined stack size of %u calls is %u. Too large", all.calls,
+                         all.stack);
+    below = calloc(v->code->subprog_count, sizeof(*below));
+    err = below ? check_tail_calls(v, below, 0, 0) : -ENOMEM;
+    free(below);
+    return err;
 }
 
 void sta__mark_dead(struct sta__verifier *v)

@@ -24,11 +24,6 @@ struct call {
     struct sta__fill fill;
 };
 
-static struct sta__reg *reg_of(struct sta__verifier *v, int number)
-{
-    return &sta__frame_of(v->state)->regs[number];
-}
-
 /* ---- arguments ---- */
 
 static const char *expected_text(enum sta__arg arg)
@@ -107,7 +102,7 @@ static bool type_fits(enum sta__arg arg, uint8_t type)
 /* Pointers that are handed on as they are have to point to the beginning. */
 static int check_no_offset(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
 {
-    const struct sta__reg *pointer = reg_of(v, reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, reg);
     char bits[64];
 
     if (arg == STA__ARG_RECORD) {
@@ -131,7 +126,7 @@ static int check_no_offset(struct sta__verifier *v, enum sta__arg arg, uint8_t r
 
 static int check_type(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
 {
-    const struct sta__reg *r = reg_of(v, reg);
+    const struct sta__reg *r = sta__reg_of(v->state, reg);
 
     if (!type_fits(arg, r->type))
         return sta__deny(v, -EACCES, "R%u type=%s expected=%s", reg, sta__type_name(r->type),
@@ -142,7 +137,7 @@ static int check_type(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
 static int check_size(struct sta__verifier *v, struct call *call, enum sta__arg arg,
                       enum sta__arg memory, uint8_t reg)
 {
-    const struct sta__reg *size = reg_of(v, reg);
+    const struct sta__reg *size = sta__reg_of(v->state, reg);
     bool zero_allowed = arg == STA__ARG_SIZE_OR_ZERO;
     bool is_uninit = memory == STA__ARG_UNINIT_MEM;
     bool is_written =
@@ -179,7 +174,7 @@ static int check_key(struct sta__verifier *v, struct call *call, uint8_t reg)
     if (!err &&
         (call->map->type == BPF_MAP_TYPE_ARRAY || call->map->type == BPF_MAP_TYPE_PERCPU_ARRAY))
         call->key_is_known =
-            sta__stack_constant(v, reg_of(v, reg), call->map->key_size, &call->key);
+            sta__stack_constant(v, sta__reg_of(v->state, reg), call->map->key_size, &call->key);
     return err;
 }
 
@@ -205,7 +200,7 @@ static int check_long_out(struct sta__verifier *v, struct call *call, uint8_t re
 
 static int check_string(struct sta__verifier *v, uint8_t reg)
 {
-    const struct sta__reg *r = reg_of(v, reg);
+    const struct sta__reg *r = sta__reg_of(v->state, reg);
     const struct sta_map *map = r->map;
     int64_t off = r->off + (int64_t)r->n.bits.value;
 
@@ -225,7 +220,7 @@ static int check_string(struct sta__verifier *v, uint8_t reg)
 
 static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t reg)
 {
-    const struct sta__reg *r = reg_of(v, reg);
+    const struct sta__reg *r = sta__reg_of(v->state, reg);
 
     if (!sta__range_is_const(&r->n))
         return sta__deny(v, -EACCES, "R%u is not a known constant'", reg);
@@ -236,7 +231,7 @@ static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t 
 
 static int check_record(struct sta__verifier *v, struct call *call, uint8_t reg)
 {
-    call->released = reg_of(v, reg)->ref;
+    call->released = sta__reg_of(v->state, reg)->ref;
     if (!call->released)
         return sta__deny(v, -EINVAL, "R%u must be referenced when passed to release function", reg);
     return 0;
@@ -250,15 +245,15 @@ static int check_arg(struct sta__verifier *v, struct call *call, int index)
 
     if (err || arg == STA__ARG_ANYTHING)
         return err;
-    if (!(takes_null(arg) && sta__is_zero(reg_of(v, reg))))
+    if (!(takes_null(arg) && sta__is_zero(sta__reg_of(v->state, reg))))
         err = check_type(v, arg, reg);
     else
-        sta__reg_need(v, reg_of(v, reg));
+        sta__reg_need(v, sta__reg_of(v->state, reg));
     if (err)
         return err;
     switch (arg) {
     case STA__ARG_MAP:
-        call->map = reg_of(v, reg)->map;
+        call->map = sta__reg_of(v->state, reg)->map;
         return 0;
     case STA__ARG_MAP_KEY:
         return check_key(v, call, reg);
@@ -277,7 +272,7 @@ static int check_arg(struct sta__verifier *v, struct call *call, int index)
     case STA__ARG_CONST_STR:
         return check_string(v, reg);
     case STA__ARG_FUNC:
-        call->subprog = reg_of(v, reg)->subprog;
+        call->subprog = sta__reg_of(v->state, reg)->subprog;
         return 0;
     case STA__ARG_SPIN_LOCK:
     case STA__ARG_DYNPTR:
@@ -311,7 +306,7 @@ static int highest_cpu(void)
 
 static void set_integer(struct sta__verifier *v, const struct call *call)
 {
-    struct sta__reg *r0 = reg_of(v, BPF_REG_0);
+    struct sta__reg *r0 = sta__reg_of(v->state, BPF_REG_0);
     int cpu;
 
     sta__reg_unknown(v, r0);
@@ -362,7 +357,7 @@ static int acquire(struct sta__verifier *v, uint32_t id)
 
 static int set_result(struct sta__verifier *v, const struct call *call)
 {
-    struct sta__reg *r0 = reg_of(v, BPF_REG_0);
+    struct sta__reg *r0 = sta__reg_of(v->state, BPF_REG_0);
 
     switch (call->helper->ret) {
     case STA__RET_VOID:
@@ -415,7 +410,7 @@ static int release(struct sta__verifier *v, uint32_t id)
 /* Bytes that the helper filled. */
 static int fill(struct sta__verifier *v, const struct sta__fill *fill)
 {
-    const struct sta__reg *pointer = reg_of(v, fill->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, fill->reg);
     int32_t start = pointer->off + (int32_t)pointer->n.bits.value;
     struct sta__memory_access a = {.reg = fill->reg, .access = STA__WRITE, .value_reg = -1};
 
@@ -466,7 +461,7 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
     if (err)
         return err;
     for (int i = BPF_REG_0; i <= BPF_REG_5; i++)
-        sta__reg_none(reg_of(v, i));
+        sta__reg_none(sta__reg_of(v->state, i));
     sta__touch(v, BPF_REG_0);
     return set_result(v, &call);
 }

@@ -4,11 +4,6 @@
 
 #include "ebpf/verify/verifier.h"
 
-static struct sta__reg *reg_of(struct sta__state *state, uint8_t number)
-{
-    return &sta__frame_of(state)->regs[number];
-}
-
 /* Objects may be at low addresses here, and far below one of them is NULL. Moved upwards, a pointer
  * does not come round: its offset has no more than 63 bits. */
 static bool is_near(const struct sta__reg *pointer)
@@ -136,7 +131,7 @@ static void drop_ref(struct sta__state *state, uint32_t id)
 static void check_null(struct sta__verifier *v, struct sta__state *state, uint8_t number,
                        bool is_null)
 {
-    const struct sta__reg *reg = reg_of(state, number);
+    const struct sta__reg *reg = sta__reg_of(state, number);
     struct null_check check = {reg->id, is_null};
 
     if (reg->ref && is_null)
@@ -147,7 +142,7 @@ static void check_null(struct sta__verifier *v, struct sta__state *state, uint8_
 /* A pointer that equals one that is not NULL. */
 static void check_equal_pointers(struct sta__state *state, uint8_t a, uint8_t b)
 {
-    struct sta__reg *ra = reg_of(state, a), *rb = reg_of(state, b);
+    struct sta__reg *ra = sta__reg_of(state, a), *rb = sta__reg_of(state, b);
 
     if (sta__is_or_null(ra->type) && is_near(rb))
         ra->type--;
@@ -160,8 +155,8 @@ static void split_pointers(struct sta__verifier *v, const struct bpf_insn *insn,
 {
     uint8_t op = BPF_OP(insn->code);
     bool by_reg = BPF_SRC(insn->code) == BPF_X;
-    const struct sta__reg *dst = reg_of(v->state, insn->dst_reg);
-    const struct sta__reg *src = reg_of(v->state, insn->src_reg);
+    const struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg);
+    const struct sta__reg *src = sta__reg_of(v->state, insn->src_reg);
 
     if (BPF_CLASS(insn->code) == BPF_JMP32 || (op != BPF_JEQ && op != BPF_JNE))
         return;
@@ -180,8 +175,8 @@ static void split_numbers(struct sta__verifier *v, const struct bpf_insn *insn,
 {
     bool by_reg = BPF_SRC(insn->code) == BPF_X;
     struct sta__reg imm = {.type = STA__REG_SCALAR};
-    struct sta__reg *dst = reg_of(state, insn->dst_reg);
-    struct sta__reg *src = by_reg ? reg_of(state, insn->src_reg) : &imm;
+    struct sta__reg *dst = sta__reg_of(state, insn->dst_reg);
+    struct sta__reg *src = by_reg ? sta__reg_of(state, insn->src_reg) : &imm;
 
     sta__range_const(&imm.n, (uint64_t)(int64_t)insn->imm);
     refine(v, dst, src, BPF_OP(insn->code), BPF_CLASS(insn->code) == BPF_JMP32, holds);
@@ -194,7 +189,7 @@ int sta__check_jump(struct sta__verifier *v, const struct bpf_insn *insn, int32_
 {
     bool by_reg = BPF_SRC(insn->code) == BPF_X;
     struct sta__reg imm = {.type = STA__REG_SCALAR};
-    const struct sta__reg *dst = reg_of(v->state, insn->dst_reg), *src = &imm;
+    const struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg), *src = &imm;
     struct sta__state *other;
     int err, taken;
 
@@ -205,7 +200,7 @@ int sta__check_jump(struct sta__verifier *v, const struct bpf_insn *insn, int32_
         return err;
     sta__range_const(&imm.n, (uint64_t)(int64_t)insn->imm);
     if (by_reg)
-        src = reg_of(v->state, insn->src_reg);
+        src = sta__reg_of(v->state, insn->src_reg);
     taken = predict(dst, src, BPF_OP(insn->code), BPF_CLASS(insn->code) == BPF_JMP32);
     if (taken >= 0) {
         sta__reg_need(v, dst);

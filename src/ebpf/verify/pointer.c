@@ -6,15 +6,10 @@
 
 #define OFFSET_MAX (1ll << 29) /* BPF_MAX_VAR_OFF: what a pointer may be moved by */
 
-static struct sta__reg *reg_of(struct sta__verifier *v, uint8_t number)
-{
-    return &sta__frame_of(v->state)->regs[number];
-}
-
 int sta__read_reg(struct sta__verifier *v, uint8_t number)
 {
     sta__touch(v, number);
-    if (reg_of(v, number)->type == STA__REG_NONE)
+    if (sta__reg_of(v->state, number)->type == STA__REG_NONE)
         return sta__deny(v, -EACCES, "R%u !read_ok", number);
     return 0;
 }
@@ -151,14 +146,14 @@ static void follow_link(struct sta__reg *dst, const struct sta__reg *src, uint8_
 
 static int binary(struct sta__verifier *v, const struct bpf_insn *insn)
 {
-    struct sta__reg *dst = reg_of(v, insn->dst_reg);
+    struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg);
     bool is_32 = BPF_CLASS(insn->code) == BPF_ALU;
     uint8_t op = BPF_OP(insn->code);
     struct sta__reg imm = {.type = STA__REG_SCALAR};
     const struct sta__reg *src = &imm;
 
     if (BPF_SRC(insn->code) == BPF_X)
-        src = reg_of(v, insn->src_reg);
+        src = sta__reg_of(v->state, insn->src_reg);
     else
         sta__range_const(&imm.n, (uint64_t)(int64_t)insn->imm);
     if (sta__is_pointer(src) && sta__is_pointer(dst)) {
@@ -187,7 +182,8 @@ static bool fits(const struct sta__reg *reg, unsigned bits)
 
 static void move_number(struct sta__verifier *v, const struct bpf_insn *insn)
 {
-    struct sta__reg *dst = reg_of(v, insn->dst_reg), *src = reg_of(v, insn->src_reg);
+    struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg),
+                    *src = sta__reg_of(v->state, insn->src_reg);
     bool is_32 = BPF_CLASS(insn->code) == BPF_ALU;
     unsigned bits = insn->off ? (unsigned)insn->off : is_32 ? 32 : 64;
     bool is_same = fits(src, insn->off ? bits - 1 : bits);
@@ -223,7 +219,7 @@ static void set_part_of_pointer(struct sta__verifier *v, struct sta__reg *dst, b
 
 static int check_move(struct sta__verifier *v, const struct bpf_insn *insn)
 {
-    struct sta__reg *dst = reg_of(v, insn->dst_reg);
+    struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg);
     bool is_32 = BPF_CLASS(insn->code) == BPF_ALU;
     int err = 0;
 
@@ -235,18 +231,18 @@ static int check_move(struct sta__verifier *v, const struct bpf_insn *insn)
         return err;
     if (BPF_SRC(insn->code) == BPF_K)
         sta__reg_const(v, dst, is_32 ? (uint32_t)insn->imm : (uint64_t)(int64_t)insn->imm);
-    else if (reg_of(v, insn->src_reg)->type == STA__REG_SCALAR)
+    else if (sta__reg_of(v->state, insn->src_reg)->type == STA__REG_SCALAR)
         move_number(v, insn);
     else if (is_32 || insn->off) /* a part of a pointer is just a number */
         set_part_of_pointer(v, dst, is_32);
     else
-        *dst = *reg_of(v, insn->src_reg);
+        *dst = *sta__reg_of(v->state, insn->src_reg);
     return 0;
 }
 
 static int check_unary(struct sta__verifier *v, const struct bpf_insn *insn)
 {
-    struct sta__reg *dst = reg_of(v, insn->dst_reg);
+    struct sta__reg *dst = sta__reg_of(v->state, insn->dst_reg);
     bool is_64 = BPF_CLASS(insn->code) == BPF_ALU64;
     int err = sta__read_reg(v, insn->dst_reg);
 

@@ -4,9 +4,7 @@
  */
 #include "ebpf/verify/range.h"
 
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define HIGH(x)   ((uint64_t)(x) & ~(uint64_t)UINT32_MAX)
+#define HIGH(x) ((uint64_t)(x) & ~(uint64_t)UINT32_MAX)
 
 void sta__range_forget_64(struct sta__range *r)
 {

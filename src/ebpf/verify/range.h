@@ -9,6 +9,9 @@
 
 #include "ebpf/verify/tnum.h"
 
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
 struct sta__range {
     struct sta__tnum bits;
     int64_t smin, smax;

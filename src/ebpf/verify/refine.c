@@ -4,9 +4,6 @@
 
 #include "ebpf/verify/range.h"
 
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-
 /* One width's view of a range. */
 struct view {
     struct sta__tnum bits;

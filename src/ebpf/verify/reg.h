@@ -101,6 +101,11 @@ static inline struct sta__frame *sta__frame_of(const struct sta__state *state)
     return state->frames[state->frame];
 }
 
+static inline struct sta__reg *sta__reg_of(const struct sta__state *state, int number)
+{
+    return &sta__frame_of(state)->regs[number];
+}
+
 static inline bool sta__is_or_null(uint8_t type)
 {
     return type == STA__REG_MAP_VALUE_OR_NULL || type == STA__REG_MEM_OR_NULL ||

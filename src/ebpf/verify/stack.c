@@ -10,11 +10,6 @@
 
 #include "ebpf/verify/verifier.h"
 
-static struct sta__reg *reg_of(struct sta__verifier *v, int number)
-{
-    return &sta__frame_of(v->state)->regs[number];
-}
-
 /* The frame that a pointer points into. */
 static struct sta__frame *frame_at(struct sta__verifier *v, const struct sta__reg *pointer)
 {
@@ -51,7 +46,7 @@ static void need_slots(struct sta__verifier *v, struct sta__frame *frame, int32_
 int sta__stack_bounds(struct sta__verifier *v, uint8_t reg, int32_t off, int64_t size,
                       enum sta__access access)
 {
-    const struct sta__reg *pointer = reg_of(v, reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, reg);
     struct sta__frame *frame = frame_at(v, pointer);
     struct sta__subprog *subprog = &v->code->subprogs[frame->subprog];
     bool is_known = sta__range_is_const(&pointer->n);
@@ -123,11 +118,11 @@ static void break_spill(struct sta__slot *slot)
 static void store_bytes(struct sta__verifier *v, struct sta__frame *frame, int32_t off,
                         const struct sta__memory_access *a)
 {
-    bool is_zero = a->value_reg >= 0 ? sta__is_zero(reg_of(v, a->value_reg))
+    bool is_zero = a->value_reg >= 0 ? sta__is_zero(sta__reg_of(v->state, a->value_reg))
                                      : a->store_imm && a->store_imm->imm == 0;
 
     if (is_zero && a->value_reg >= 0)
-        sta__reg_need(v, reg_of(v, a->value_reg));
+        sta__reg_need(v, sta__reg_of(v->state, a->value_reg));
     break_spill(slot_at(frame, off));
     for (uint32_t i = 0; i < a->size; i++)
         *byte_at(frame, off + (int32_t)i) = is_zero ? STA__BYTE_ZERO : STA__BYTE_MISC;
@@ -139,7 +134,7 @@ static int store_known(struct sta__verifier *v, struct sta__frame *frame, int32_
                        const struct sta__memory_access *a)
 {
     struct sta__slot *slot = slot_at(frame, off);
-    struct sta__reg *reg = a->value_reg >= 0 ? reg_of(v, a->value_reg) : NULL;
+    struct sta__reg *reg = a->value_reg >= 0 ? sta__reg_of(v->state, a->value_reg) : NULL;
     bool at_slot = off % 8 == 0;
 
     touch_slots(v, frame, off, (int32_t)a->size);
@@ -175,7 +170,7 @@ static int store_known(struct sta__verifier *v, struct sta__frame *frame, int32_
 static void store_unknown(struct sta__verifier *v, struct sta__frame *frame, int32_t min,
                           int32_t end, const struct sta__memory_access *a)
 {
-    struct sta__reg *reg = a->value_reg >= 0 ? reg_of(v, a->value_reg) : NULL;
+    struct sta__reg *reg = a->value_reg >= 0 ? sta__reg_of(v->state, a->value_reg) : NULL;
     bool is_zero = reg ? sta__is_zero(reg) : a->store_imm && a->store_imm->imm == 0;
     bool zero_matters = false;
 
@@ -202,7 +197,7 @@ static void store_unknown(struct sta__verifier *v, struct sta__frame *frame, int
 
 int sta__stack_store(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
     struct sta__frame *frame = frame_at(v, pointer);
 
     if (sta__range_is_const(&pointer->n))
@@ -223,9 +218,9 @@ static void load_bytes(struct sta__verifier *v, struct sta__frame *frame, int32_
     for (int32_t i = off; i < end; i++)
         all_zero &= *byte_at(frame, i) == STA__BYTE_ZERO;
     if (all_zero)
-        sta__reg_const(v, reg_of(v, to), 0);
+        sta__reg_const(v, sta__reg_of(v->state, to), 0);
     else
-        sta__reg_unknown(v, reg_of(v, to));
+        sta__reg_unknown(v, sta__reg_of(v->state, to));
 }
 
 static void fill(struct sta__verifier *v, struct sta__reg *to, const struct sta__reg *spilled)
@@ -255,10 +250,10 @@ static void fill_part(struct sta__verifier *v, struct sta__frame *frame, int32_t
     if (size <= spilled_size(slot) && off % 8 == 0) {
         if (size == 4 && spilled_size(slot) == 4 && spilled->n.umax <= UINT32_MAX)
             sta__reg_give_id(v, spilled);
-        fill(v, reg_of(v, to), spilled);
+        fill(v, sta__reg_of(v->state, to), spilled);
         if (!is_spill_size(spilled, size)) {
-            reg_of(v, to)->id = 0;
-            reg_of(v, to)->off = 0;
+            sta__reg_of(v->state, to)->id = 0;
+            sta__reg_of(v->state, to)->off = 0;
         }
         return;
     }
@@ -269,9 +264,9 @@ static void fill_part(struct sta__verifier *v, struct sta__frame *frame, int32_t
     if ((of_spill == size && sta__is_zero(spilled)) || of_zero == size) {
         if (of_zero != size)
             sta__reg_need(v, spilled);
-        sta__reg_const(v, reg_of(v, to), 0);
+        sta__reg_const(v, sta__reg_of(v->state, to), 0);
     } else {
-        sta__reg_unknown(v, reg_of(v, to));
+        sta__reg_unknown(v, sta__reg_of(v->state, to));
     }
 }
 
@@ -290,7 +285,7 @@ static int load_known(struct sta__verifier *v, struct sta__frame *frame, int32_t
     if (size == 8 && spilled_size(slot) == 8) {
         if (to >= 0) {
             sta__reg_give_id(v, &slot->spilled);
-            fill(v, reg_of(v, to), &slot->spilled);
+            fill(v, sta__reg_of(v->state, to), &slot->spilled);
         }
         return 0;
     }
@@ -303,7 +298,7 @@ static int load_known(struct sta__verifier *v, struct sta__frame *frame, int32_t
 
 int sta__stack_load(struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    const struct sta__reg *pointer = reg_of(v, a->reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
     struct sta__frame *frame = frame_at(v, pointer);
     int32_t min, end;
 
@@ -343,7 +338,7 @@ static void clobber(struct sta__frame *frame, int32_t off)
 int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool zero_allowed,
                       enum sta__access access, struct sta__fill *fill)
 {
-    const struct sta__reg *pointer = reg_of(v, reg);
+    const struct sta__reg *pointer = sta__reg_of(v->state, reg);
     struct sta__frame *frame = frame_at(v, pointer);
     bool is_known = sta__range_is_const(&pointer->n);
     int32_t min, end;
