@@ -7,6 +7,7 @@ target_sources(sta PRIVATE
     ebpf/code_decode.c
     ebpf/form.c
     ebpf/helper_prepare.c
+    ebpf/helper_license.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
     ebpf/jit.c

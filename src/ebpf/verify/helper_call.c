@@ -431,6 +431,9 @@ static int check_available(struct sta__verifier *v, const struct sta__helper *he
 {
     if (!helper)
         return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
+    if (v->options->is_not_gpl && sta__helper_is_gpl(id))
+        return sta__deny(v, -EINVAL,
+                         "cannot call GPL-restricted function from non-GPL compatible program");
     if (id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task)
         return sta__deny(v, -EINVAL, "%s", helper->why_not);
     if (!helper->fn && !v->options->allow_missing_helpers)
