@@ -13,6 +13,7 @@
 #include <sta/map.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
+#include <sta/trace.h>
 #include <sta/transform.h>
 
 #endif
