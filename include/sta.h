@@ -12,6 +12,7 @@
 #include <sta/bpfcall.h>
 #include <sta/context.h>
 #include <sta/map.h>
+#include <sta/object.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
 #include <sta/transform.h>

@@ -21,10 +21,10 @@ struct sta__perf_event {
     bool is_tracepoint;
     struct sta_target target;
     /* A BPF output's: made when it is mapped. */
-    struct sta__perf_ring *ring;
+    _Atomic(struct sta__perf_ring *) ring;
     uint32_t cpu;
-    /* What is attached to a tracepoint's, under perf_program.c's lock. */
-    struct sta__bpf_program *program;
+    /* What is attached to a tracepoint's: see perf_program.c. */
+    _Atomic(struct sta__bpf_program *) program;
     int attach_id;
 };
 
