@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program at a tracepoint's event. */
+/* A program at a tracepoint's or a probe's event. */
 #include <errno.h>
 
 #include "bpfcall/perf.h"
@@ -11,7 +11,7 @@ static int attach(struct sta__perf_event *event, struct sta__bpf_program *progra
 {
     int id;
 
-    if (program->type != BPF_PROG_TYPE_TRACEPOINT)
+    if (program->type != event->program_type)
         return -EINVAL;
     id = sta_attach_program(event->object.bpf->sta, &event->target, program->program);
     if (id < 0)
@@ -27,7 +27,7 @@ int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program
     int err;
 
     (void)cookie;
-    if (!event->is_tracepoint)
+    if (event->program_type == BPF_PROG_TYPE_UNSPEC)
         return -EINVAL;
     if (!atomic_compare_exchange_strong(&event->program, &none, BUSY))
         return -EEXIST;
