@@ -85,11 +85,10 @@ static struct sta__fd_object *object_of(const struct sta__command *command, uint
         return object;
     *result = error ? error : STA__NOT_OURS;
     if (error)
-        sta__log(&command->bpf->log, STA_LOG_ERROR, "bpf(%s): descriptor %d is %s",
+        sta__log(&command->bpf->log, STA_LOG_ERROR, "bpf(%s): descriptor %d is %s%s",
                  commands[command->cmd].name, (int)fd,
-                 error == -EBADF ? "not open"
-                 : names[kind]   ? "of another kind"
-                                 : "");
+                 error == -EBADF ? "not open" : "no descriptor of a ",
+                 error == -EBADF ? "" : names[kind]);
     return NULL;
 }
 

@@ -1,70 +1,54 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs on perf events: see perf.h. */
+/* A program at a tracepoint's or a probe's event. */
 #include <errno.h>
 
 #include "bpfcall/perf.h"
 
-/* The place is taken first, so that two do not attach. */
-static int take_place(struct sta__perf_event *event, struct sta__bpf_program *program)
+/* Who has `program` swapped from or to NULL owns `attach_id`. BUSY: somebody is at it. */
+#define BUSY ((struct sta__bpf_program *)-1)
+
+static int attach(struct sta__perf_event *event, struct sta__bpf_program *program)
 {
-    struct sta__bpf *bpf = event->object.bpf;
-    struct sta__lock_state saved;
-    int err = 0;
+    int id;
 
-    sta__lock(&bpf->lock, &saved);
-    if (event->program)
-        err = -EEXIST;
-    else
-        event->program = program;
-    sta__unlock(&bpf->lock, &saved);
-    return err;
-}
-
-static struct sta__bpf_program *leave_place(struct sta__perf_event *event, int *attach_id)
-{
-    struct sta__bpf *bpf = event->object.bpf;
-    struct sta__bpf_program *program;
-    struct sta__lock_state saved;
-
-    sta__lock(&bpf->lock, &saved);
-    program = event->program;
-    *attach_id = event->attach_id;
-    event->program = NULL;
-    event->attach_id = 0;
-    sta__unlock(&bpf->lock, &saved);
-    return program;
+    if (program->type != event->program_type)
+        return -EINVAL;
+    id = sta_attach_program(event->object.bpf->sta, &event->target, program->program);
+    if (id < 0)
+        return id;
+    event->attach_id = id;
+    return 0;
 }
 
 int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program *program,
                           uint64_t cookie)
 {
-    int id, err;
+    struct sta__bpf_program *none = NULL;
+    int err;
 
     (void)cookie;
-    if (!event->is_tracepoint || program->type != BPF_PROG_TYPE_TRACEPOINT)
+    if (event->program_type == BPF_PROG_TYPE_UNSPEC)
         return -EINVAL;
-    err = take_place(event, program);
-    if (err < 0)
-        return err;
-    sta__fds_hold(&program->object);
-    id = sta_attach_program(event->object.bpf->sta, &event->target, program->program);
-    if (id < 0) {
-        leave_place(event, &err);
-        sta__fds_put(&program->object);
-        return id;
-    }
-    event->attach_id = id;
-    return 0;
+    if (!atomic_compare_exchange_strong(&event->program, &none, BUSY))
+        return -EEXIST;
+    err = attach(event, program);
+    if (err == 0)
+        sta__fds_hold(&program->object);
+    /* Release, as all are that say nothing: whoever takes the program out sees its attach id. */
+    atomic_store(&event->program, err == 0 ? program : NULL);
+    return err;
 }
 
 void sta__perf_clear_program(struct sta__perf_event *event)
 {
-    struct sta__bpf_program *program;
-    int id;
+    struct sta__bpf_program *program = atomic_load(&event->program);
 
-    program = leave_place(event, &id);
-    if (!program)
+    if (!program || program == BUSY ||
+        !atomic_compare_exchange_strong(&event->program, &program, BUSY))
         return;
-    sta__bpf_detach(program, id);
+    /* Two callbacks that detach each other do not wait: the program may run still. */
+    if (sta_detach(event->object.bpf->sta, event->attach_id) == -EINPROGRESS)
+        program->object.is_reached = true;
     sta__fds_put(&program->object);
+    atomic_store(&event->program, NULL);
 }
