@@ -13,6 +13,7 @@
 #include "bpfcall/perf.h"
 #include "ebpf/program.h"
 #include "maps/perf_ring.h"
+#include "maps/shared.h"
 #include "maps/words.h"
 
 static bool is_percpu(const struct sta_map *map)
@@ -67,7 +68,7 @@ static void *thing_of(const struct sta__bpf_map *map, struct sta__fd_object *obj
     case STA__FD_PROGRAM:
         return &((struct sta__bpf_program *)object)->program->tail;
     case STA__FD_PERF:
-        return ((struct sta__perf_event *)object)->ring;
+        return atomic_load(&((struct sta__perf_event *)object)->ring);
     default:
         return object == &map->object ? NULL : ((struct sta__bpf_map *)object)->map;
     }
