@@ -122,11 +122,8 @@ int sta__command_name(char to[16], const char from[16])
         if (!isalnum((unsigned char)*at) && *at != '_' && *at != '.')
             return -EINVAL;
     }
-    for (const char *at = end; at < from + 16; at++) {
-        if (*at)
-            return -EINVAL;
-    }
-    memcpy(to, from, 16);
+    memset(to, 0, 16);
+    memcpy(to, from, (size_t)(end - from));
     return 0;
 }
 
