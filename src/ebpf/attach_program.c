@@ -64,6 +64,11 @@ static int check_raw(const struct sta *sta, const struct sta_target *target,
     return -EINVAL;
 }
 
+static void detached(void *program)
+{
+    sta__program_put(program);
+}
+
 int sta_attach_program(struct sta *sta, const struct sta_target *target,
                        struct sta_program *program)
 {
@@ -82,5 +87,9 @@ int sta_attach_program(struct sta *sta, const struct sta_target *target,
     options.user_data = program;
     options.flags = STA_CALLBACK_GENERAL_REGS;
     options.name = program->name;
-    return sta_attach_with(sta, &options);
+    sta__program_get(program);
+    err = sta__attach_owned(sta, &options, detached);
+    if (err < 0)
+        sta__program_put(program);
+    return err;
 }

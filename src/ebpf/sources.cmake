@@ -22,6 +22,7 @@ target_sources(sta PRIVATE
     ebpf/jit_seal.c
     ebpf/load.c
     ebpf/map_program.c
+    ebpf/program_hold.c
     ebpf/verify.c
     ebpf/verify/access.c
     ebpf/verify/alu.c
