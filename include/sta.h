@@ -9,6 +9,7 @@
 
 #include <sta/attach.h>
 #include <sta/base.h>
+#include <sta/bpfcall.h>
 #include <sta/context.h>
 #include <sta/map.h>
 #include <sta/program.h>

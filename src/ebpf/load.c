@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "ebpf/code.h"
-#include "ebpf/isa.h"
+#include "ebpf/helper.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
 #include "ebpf/verify.h"
@@ -154,13 +154,7 @@ static bool needs_lease(const struct sta__code *code)
         if (code->wide[i].map && code->wide[i].map->is_leased)
             return true;
     }
-    for (uint32_t i = 0; i < code->count; i++) {
-        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
-            sta__insn_is_helper_call(&code->insns[i]) &&
-            code->insns[i].imm == BPF_FUNC_get_smp_processor_id)
-            return true;
-    }
-    return false;
+    return sta__helper_is_called(code, BPF_FUNC_get_smp_processor_id);
 }
 
 static int lease(struct loading *loading)
@@ -229,6 +223,8 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = decode(&loading, insns, count);
     if (err == 0)
         err = verify(&loading);
+    if (err == 0)
+        err = sta__helpers_prepare(&loading.code, &loading.log);
     if (err == 0)
         err = make_runnable(&loading);
     if (err == 0)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What helpers need that cannot be had on the dispatch path: made when a program is loaded that
+ * calls them. */
+#include "ebpf/cgroup.h"
+#include "ebpf/code.h"
+#include "ebpf/helper.h"
+#include "ebpf/isa.h"
+#include "ebpf/jiffies.h"
+
+bool sta__helper_is_called(const struct sta__code *code, int32_t id)
+{
+    for (uint32_t i = 0; i < code->count; i++) {
+        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
+            sta__insn_is_helper_call(&code->insns[i]) && code->insns[i].imm == id)
+            return true;
+    }
+    return false;
+}
+
+int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
+{
+    (void)log;
+    if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
+        sta__jiffies_prepare();
+    if (sta__helper_is_called(code, BPF_FUNC_get_current_cgroup_id) ||
+        sta__helper_is_called(code, BPF_FUNC_get_current_ancestor_cgroup_id) ||
+        sta__helper_is_called(code, BPF_FUNC_current_task_under_cgroup))
+        sta__cgroup_prepare();
+    return 0;
+}
