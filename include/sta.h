@@ -12,8 +12,10 @@
 #include <sta/bpfcall.h>
 #include <sta/context.h>
 #include <sta/map.h>
+#include <sta/object.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
+#include <sta/trace.h>
 #include <sta/transform.h>
 
 #endif

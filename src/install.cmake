@@ -11,7 +11,7 @@ include(CMakePackageConfigHelpers)
 
 add_library(sta_all INTERFACE)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf)
+pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET GLOBAL libbpf)
 target_include_directories(sta PRIVATE ${LIBBPF_INCLUDE_DIRS})
 target_link_libraries(sta_all INTERFACE sta PkgConfig::LIBBPF)
 set_target_properties(sta PROPERTIES EXPORT_NAME core)

@@ -2,46 +2,23 @@
 /* See sta/bpfcall.h: which system calls are answered, and by what. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 
 #include "attach/run.h"
 #include "base/options.h"
-#include "bpfcall/bpfcall.h"
+#include "bpfcall/hooks.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_emulate_options)
 
-/* A hook per call, so that a callback knows which one it answers without a table of its own. */
-#define HOOKS(X)                          \
-    X(bpf, sta__hook_bpf)                 \
-    X(close, sta__hook_close)             \
-    X(close_range, sta__hook_close_range) \
-    X(dup2, sta__hook_dup2)               \
-    X(dup3, sta__hook_dup3)
-
-static int answer(struct sta__bpf *bpf, const struct sta_sys_enter *enter, sta__bpf_hook hook)
+/* A thread that loads an object has that object's own in the place of this. */
+static int answer(void *ctx, size_t ctx_size, uint64_t *ret, void *emulation)
 {
-    long result = hook(bpf, enter->args);
+    const struct sta_sys_enter *enter = ctx;
+    struct sta__bpf *bpf = sta__bpf_of_thread ? sta__bpf_of_thread : emulation;
+    long result = sta__bpf_answer(bpf, enter->id, enter->args);
 
+    (void)ctx_size, (void)ret;
     return result == STA__NOT_OURS ? 0 : sta_override_return(result);
 }
-
-#define CALLBACK(name, hook)                                                   \
-    static int on_##name(void *ctx, size_t ctx_size, uint64_t *ret, void *bpf) \
-    {                                                                          \
-        (void)ctx_size, (void)ret;                                             \
-        return answer(bpf, ctx, hook);                                         \
-    }
-HOOKS(CALLBACK)
-
-static const struct {
-    int sys_nr;
-    const char *name;
-    sta_callback callback;
-} hooks[] = {
-#define ENTRY(name, hook) {SYS_##name, "bpf: " #name, on_##name},
-    HOOKS(ENTRY)};
-
-_Static_assert(sizeof(hooks) / sizeof(hooks[0]) <= STA__HOOKS_MAX, "they have to fit");
 
 /* The one of this process, and the registry it is of. */
 static struct sta__bpf *emulating;
@@ -61,30 +38,26 @@ static bool set_emulating(struct sta__bpf *expected, struct sta__bpf *wanted)
     return is_set;
 }
 
-static void detach_hooks(struct sta__bpf *bpf)
+bool sta__emulates(const struct sta *sta)
 {
-    while (bpf->hook_count > 0)
-        sta_detach(bpf->sta, bpf->hooks[--bpf->hook_count]);
+    struct sta__lock_state saved;
+    bool does;
+
+    sta__lock(&emulating_lock, &saved);
+    does = emulating && emulating->sta == sta && emulating->hook_count > 0;
+    sta__unlock(&emulating_lock, &saved);
+    return does;
 }
 
 static int attach_hooks(struct sta__bpf *bpf)
 {
-    struct sta_attach_options options = {.size = sizeof(options), .user_data = bpf};
+    int count = sta__hooks_attach(bpf->sta, answer, bpf, bpf->hooks);
 
-    for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
-        int id;
-
-        options.target = (struct sta_target){hooks[i].sys_nr, true};
-        options.callback = hooks[i].callback;
-        options.name = hooks[i].name;
-        id = sta_attach_with(bpf->sta, &options);
-        if (id < 0) {
-            sta__log(&bpf->log, STA_LOG_ERROR, "cannot attach to %s", hooks[i].name + 5);
-            detach_hooks(bpf);
-            return id;
-        }
-        bpf->hooks[bpf->hook_count++] = id;
+    if (count < 0) {
+        sta__log(&bpf->log, STA_LOG_ERROR, "cannot attach to bpf(2) and what goes with it");
+        return count;
     }
+    bpf->hook_count = count;
     return 0;
 }
 
@@ -149,7 +122,7 @@ int sta_emulate_stop(struct sta *sta)
         return -EDEADLK;
     if (!bpf || bpf->sta != sta || !set_emulating(bpf, NULL))
         return -ENOENT;
-    detach_hooks(bpf);
+    sta__hooks_detach(bpf->sta, bpf->hooks, bpf->hook_count);
     sta__bpf_free(bpf);
     return 0;
 }

@@ -25,6 +25,7 @@ target_sources(sta PRIVATE
     ebpf/load.c
     ebpf/map_program.c
     ebpf/program_hold.c
+    ebpf/trace_read.c
     ebpf/verify.c
     ebpf/verify/access.c
     ebpf/verify/alu.c
