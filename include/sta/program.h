@@ -43,7 +43,7 @@ struct sta_map;
 struct sta_program_options {
     size_t size;
     unsigned flags; /* STA_PROGRAM_* */
-    /* BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT; 0: the first */
+    /* BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_KPROBE; 0: the first */
     uint32_t type;
     const char *name; /* for messages and profilers; NULL: "" */
     /* What it will be attached to, if that is known: then it may read only what this event has. An
@@ -98,7 +98,10 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
  * format lists; where no format can be read, past the end of sta_sys_enter or sta_sys_exit),
  * -EINVAL also for programs of the type raw tracepoint where the kernel has no such tracepoint:
  * they attach to all calls, and read two arguments: the address of a struct pt_regs, which has the
- * call's arguments and its number, and the number at the entry, the result at the exit.
+ * call's arguments and its number, and the number at the entry, the result at the exit. Those of
+ * the type kprobe (ksyscall, kretsyscall) attach to one call, and read the registers as they are at
+ * the kernel's function for it: its one argument is the address of such a struct, and it returns
+ * the result.
  *
  * What the program returns does not matter to the call: bpf_override_return() does. From any
  * thread; not from inside a callback, since it reads the event's format from tracefs.

@@ -11,11 +11,12 @@
 
 #include "ebpf/helpers.h"
 
-#define NO_FUNCTION      NULL, "not offered yet"
-#define NO_KERNEL_OBJECT NULL, "programs here have no objects of the kernel"
-#define NO_SLEEP         NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK          NULL, "tracing progs cannot use bpf_spin_lock yet"
-#define NO_DYNPTR        NULL, "dynptrs are not offered yet"
+#define NO_FUNCTION        NULL, "not offered yet"
+#define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
+#define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
+#define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
+#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
+#define NO_DYNPTR          NULL, "dynptrs are not offered yet"
 
 /* Short names, so that each helper is a line or two. */
 #define ARG(name) STA__ARG_##name
@@ -146,7 +147,7 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_timer_start] = {"timer_start", NO_KERNEL_OBJECT, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(CTX)}},
+    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_FUNCTION, STA__RET_INTEGER, {ARG(CTX)}},
     [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", HAS(get_attach_cookie), STA__RET_INTEGER,
         {ARG(CTX)}},
     [BPF_FUNC_task_pt_regs] = {"task_pt_regs", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
