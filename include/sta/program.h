@@ -113,6 +113,11 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
 STA_API int sta_attach_program(struct sta *sta, const struct sta_target *target,
                                struct sta_program *program);
 
+/* The extensible form: with a priority, a name (NULL: the program's), a cookie. `callback`,
+ * `user_data` and `flags` have to be 0: else -EINVAL. */
+STA_API int sta_attach_program_with(struct sta *sta, struct sta_program *program,
+                                    const struct sta_attach_options *options);
+
 /*
  * Makes an element of a program array (BPF_MAP_TYPE_PROG_ARRAY) lead to a program, for tail calls.
  * The array keeps the program. sta_map_delete() takes it out, another program takes its place, and

@@ -11,11 +11,12 @@
 
 #include "ebpf/helpers.h"
 
-#define NO_FUNCTION      NULL, "not offered yet"
-#define NO_KERNEL_OBJECT NULL, "programs here have no objects of the kernel"
-#define NO_SLEEP         NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK          NULL, "tracing progs cannot use bpf_spin_lock yet"
-#define NO_DYNPTR        NULL, "dynptrs are not offered yet"
+#define NO_FUNCTION        NULL, "not offered yet"
+#define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
+#define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
+#define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
+#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
+#define NO_DYNPTR          NULL, "dynptrs are not offered yet"
 
 /* Short names, so that each helper is a line or two. */
 #define ARG(name) STA__ARG_##name
@@ -87,7 +88,7 @@ static const struct sta__helper helpers[] = {
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
     [BPF_FUNC_strtoul] = {"strtoul", HAS(strtoul), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
-    [BPF_FUNC_send_signal] = {"send_signal", NO_FUNCTION, STA__RET_INTEGER, {ARG(ANYTHING)}},
+    [BPF_FUNC_send_signal] = {"send_signal", HAS(send_signal), STA__RET_INTEGER, {ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_user] = {"probe_read_user", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_kernel] = {"probe_read_kernel", NO_FUNCTION, STA__RET_INTEGER,
@@ -96,7 +97,7 @@ static const struct sta__helper helpers[] = {
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_kernel_str] = {"probe_read_kernel_str", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", HAS(send_signal_thread), STA__RET_INTEGER,
         {ARG(ANYTHING)}},
     [BPF_FUNC_jiffies64] = {"jiffies64", HAS(jiffies64), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_get_ns_current_pid_tgid] = {"get_ns_current_pid_tgid", HAS(get_ns_current_pid_tgid), STA__RET_INTEGER,
@@ -146,11 +147,11 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_timer_start] = {"timer_start", NO_KERNEL_OBJECT, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(CTX)}},
-    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_FUNCTION, STA__RET_INTEGER, {ARG(CTX)}},
+    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", HAS(get_attach_cookie), STA__RET_INTEGER,
         {ARG(CTX)}},
     [BPF_FUNC_task_pt_regs] = {"task_pt_regs", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", HAS(get_branch_snapshot), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_trace_vprintk] = {"trace_vprintk", HAS(trace_vprintk), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(MEM_OR_NULL), ARG(SIZE_OR_ZERO)}},

@@ -68,6 +68,14 @@ STA__HELPER_FUNCTION(get_numa_node_id);
 STA__HELPER_FUNCTION(get_smp_processor_id);
 STA__HELPER_FUNCTION(get_prandom_u32);
 
+/* Signals to the process, to the thread: as if the kernel had sent them. */
+STA__HELPER_FUNCTION(send_signal);
+STA__HELPER_FUNCTION(send_signal_thread);
+
+/* sta_current_cookie(). */
+STA__HELPER_FUNCTION(get_attach_cookie);
+STA__HELPER_FUNCTION(get_branch_snapshot);
+
 /* sta_override_return(r2). */
 STA__HELPER_FUNCTION(override_return);
 
