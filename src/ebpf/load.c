@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/copy_user.h"
 #include "base/options.h"
 #include "ebpf/code.h"
 #include "ebpf/isa.h"
@@ -164,6 +165,34 @@ static bool needs_lease(const struct sta__code *code)
     return false;
 }
 
+static bool reads_memory(int32_t helper)
+{
+    switch (helper) {
+    case BPF_FUNC_probe_read:
+    case BPF_FUNC_probe_read_str:
+    case BPF_FUNC_probe_read_user:
+    case BPF_FUNC_probe_read_user_str:
+    case BPF_FUNC_probe_write_user:
+    case BPF_FUNC_get_stack:
+    case BPF_FUNC_get_stackid:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Makes reading quick: base/copy_user.h. */
+static void want_reads(const struct sta__code *code)
+{
+    for (uint32_t i = 0; i < code->count; i++) {
+        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
+            sta__insn_is_helper_call(&code->insns[i]) && reads_memory(code->insns[i].imm)) {
+            sta__copy_want();
+            return;
+        }
+    }
+}
+
 static int lease(struct loading *loading)
 {
     struct sta_program *program = loading->program;
@@ -223,6 +252,8 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = make_runnable(&loading);
     if (err == 0)
         err = lease(&loading);
+    if (err == 0)
+        want_reads(&loading.code);
     sta__code_free(&loading.code);
     if (err == 0)
         *out = loading.program;
