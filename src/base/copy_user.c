@@ -13,7 +13,8 @@
 
 /* What user addresses are below, at most: with five levels of page tables (TASK_SIZE_MAX). With
  * four, those that are too high fault. */
-#define USER_END ((UINT64_C(1) << 56) - 4096)
+#define USER_END          ((UINT64_C(1) << 56) - 4096)
+#define USER_END_4_LEVELS ((UINT64_C(1) << 47) - 4096)
 
 /* What is read by the kernel at a time: pages differ in whether they are there. */
 #define PAGE_SIZE 4096
@@ -164,6 +165,19 @@ static size_t length_in(const char *text, size_t size)
     return length;
 }
 
+/* A string ends at the index `end`: the word of eight bytes that has the zero is zeros from there
+ * on, if it was there to be read as a whole. */
+static size_t bytes_to_clear(const char *from, size_t end, size_t size)
+{
+    size_t word_end = (end + 8) & ~(size_t)7;
+    const char *last = from + word_end - 1;
+    char byte;
+
+    if (word_end > size || read_by_kernel(&byte, last, 1) < 0)
+        return 1;
+    return word_end - end;
+}
+
 /* In parts that each lie on one page. */
 static STA__NOINLINE int64_t read_string_by_kernel(char *to, const char *from, size_t size)
 {
@@ -182,9 +196,7 @@ static STA__NOINLINE int64_t read_string_by_kernel(char *to, const char *from, s
         sta__memory_copy(to + done, text, length);
         done += length;
         if (length < part) {
-            size_t end = min((done + 8) & ~(size_t)7, size);
-
-            clear(to + done, end > done ? end - done : 1);
+            clear(to + done, bytes_to_clear(from, done, size));
             return (int64_t)done + 1;
         }
     }
@@ -200,7 +212,7 @@ int64_t sta__copy_from_user(void *to, uint64_t from, size_t size)
     int64_t err = -EFAULT;
 
     if (sta__unlikely(size == 0))
-        return is_user(from, 0) ? 0 : -EFAULT;
+        return from <= USER_END_4_LEVELS ? 0 : -EFAULT;
     if (sta__likely(is_user(from, size)))
         err = sta__likely(faults_are_handled()) ? sta__copy_bytes(to, source, size)
                                                 : read_by_kernel(to, source, size);

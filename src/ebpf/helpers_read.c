@@ -11,9 +11,8 @@
 /* What bpf_probe_read takes for a user address: with four levels of page tables (TASK_SIZE_MAX). */
 #define USER_END ((UINT64_C(1) << 47) - 4096)
 
-/* Between this and this no address is canonical, and the kernel calls them out of range, like those
- * of user space. */
-#define KERNEL_START   0xffff800000000000ull
+/* Below this, and on that page, the kernel does not try. */
+#define KERNEL_START   (UINT64_C(1) << 47)
 #define VSYSCALL_START 0xffffffffff600000ull
 #define VSYSCALL_END   0xffffffffff601000ull
 
@@ -27,10 +26,29 @@ static void clear(void *memory, uint32_t size)
     __asm__ volatile("rep stosb" : "+D"(memory), "+c"(size) : "a"(0) : "memory");
 }
 
+static unsigned address_bits = 48;
+
+void sta__reads_prepare(void)
+{
+    uint32_t a = 0x80000008, b, c = 0, d;
+
+    __asm__("cpuid"
+            : "+a"(a), "=b"(b), "+c"(c), "=d"(d)); /* as the kernel does, whatever it uses */
+    address_bits = a >> 8 & 0xff;
+}
+
+static bool is_canonical(uint64_t address)
+{
+    unsigned unused = 64 - address_bits;
+
+    return (uint64_t)((int64_t)(address << unused) >> unused) == address;
+}
+
 /* Of what the kernel has, a program here can read the image of its task only. */
 static int64_t kernel_address_error(uint64_t from)
 {
-    if (from < KERNEL_START || (from >= VSYSCALL_START && from < VSYSCALL_END))
+    if (from < KERNEL_START || (from >= VSYSCALL_START && from < VSYSCALL_END) ||
+        !is_canonical(from))
         return -ERANGE;
     return -EFAULT;
 }

@@ -12,6 +12,7 @@
 #include "base/copy_user.h"
 #include "base/options.h"
 #include "ebpf/code.h"
+#include "ebpf/helpers.h"
 #include "ebpf/isa.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
@@ -241,6 +242,7 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
     if (loading.options.log_buf && loading.options.log_size)
         loading.options.log_buf[0] = '\0';
     sta__clock_prepare();
+    sta__reads_prepare();
     err = check_options(&loading);
     if (err == 0)
         err = make_program(&loading, count);

@@ -51,7 +51,7 @@ static void take_over(int signal)
     sta__lock(&sta__signals.lock, &saved);
     if (sta__signals_set_action(signal, NULL, &now) == 0 &&
         now.handler != (uintptr_t)sta__fault_handler) {
-        sta__signals.actions[signal] = now;
+        sta__signals_save(signal, &now);
         install(signal, &now);
     }
     /* Release: whoever sees it finds the application's action. */
@@ -88,7 +88,7 @@ void sta__faults_ended(void)
     sta__lock(&sta__signals.lock, &saved);
     atomic_store_explicit(&sta__signals.shared, 0, memory_order_release);
     for (unsigned i = 0; i < 2; i++)
-        sta__signals_set_action(signals[i], &sta__signals.actions[signals[i]], NULL);
+        sta__signals_give_back(signals[i]);
     sta__unlock(&sta__signals.lock, &saved);
     sta__signals_unstrip(STA__FAULT_SIGNALS);
 }

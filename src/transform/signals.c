@@ -103,9 +103,27 @@ void sta__signals_unstrip(uint64_t removed)
     }
 }
 
+void sta__signals_save(int signal, const struct sta__action *app)
+{
+    struct sta__action *saved = &sta__signals.actions[signal];
+
+    *saved = *app;
+    saved->mask |= atomic_exchange_explicit(&sta__signals.masked[signal], 0, memory_order_relaxed);
+}
+
+void sta__signals_give_back(int signal)
+{
+    struct sta__action app = sta__signals.actions[signal];
+
+    atomic_store_explicit(&sta__signals.masked[signal], app.mask & sta__signals_taken(),
+                          memory_order_relaxed);
+    app.mask &= ~sta__signals_taken();
+    sta__signals_set_action(signal, &app, NULL);
+}
+
 int sta__signals_reserve(int signal, sta__signal_handler handler)
 {
-    struct sta__action *ours = &sta__signals.ours[signal];
+    struct sta__action *ours = &sta__signals.ours[signal], app;
     int err;
 
     if (sta__signals_reserved() & sta__signal_bit(signal)) /* still, since the last time */
@@ -114,9 +132,10 @@ int sta__signals_reserve(int signal, sta__signal_handler handler)
     ours->flags = SA_SIGINFO | SA_RESTART | STA__SA_RESTORER;
     ours->restorer = (uintptr_t)sta__signals_restorer;
     ours->mask = UINT64_MAX;
-    err = sta__signals_set_action(signal, ours, &sta__signals.actions[signal]);
+    err = sta__signals_set_action(signal, ours, &app);
     if (err < 0)
         return err;
+    sta__signals_save(signal, &app);
     atomic_fetch_or_explicit(&sta__signals.reserved, sta__signal_bit(signal), memory_order_release);
     sta__signals_strip();
     return 0;
@@ -131,7 +150,7 @@ void sta__signals_release(int signal)
 {
     atomic_fetch_and_explicit(&sta__signals.reserved, ~sta__signal_bit(signal),
                               memory_order_release);
-    sta__signals_set_action(signal, &sta__signals.actions[signal], NULL);
+    sta__signals_give_back(signal);
     sta__signals_unstrip(sta__signal_bit(signal));
 }
 

@@ -122,6 +122,11 @@ struct sta__action sta__signals_take_action(int signal);
 /* What the kernel is to have for a taken signal, where the application's action is this. */
 struct sta__action sta__signals_installed(int signal, const struct sta__action *app);
 
+/* The application's action is the library's from now on: this is what it was. And the reverse, when
+ * the signal is not taken any more. Other taken signals in its mask are seen to. */
+void sta__signals_save(int signal, const struct sta__action *app);
+void sta__signals_give_back(int signal);
+
 /* Puts these, which are not taken any more, back into the masks of all actions. */
 void sta__signals_unstrip(uint64_t signals);
 
