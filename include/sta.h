@@ -9,8 +9,10 @@
 
 #include <sta/attach.h>
 #include <sta/base.h>
+#include <sta/bpfcall.h>
 #include <sta/context.h>
 #include <sta/map.h>
+#include <sta/object.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
 #include <sta/transform.h>

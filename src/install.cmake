@@ -3,14 +3,17 @@
 #
 # One archive, two targets to link. sta::core is the archive alone: registry, dispatcher, syscall
 # table; libc and nothing else. sta::sta is everything: the archive and what all of its parts need.
-# The two are the same today, as no part needs more than libc; parts that do (libbpf, libelf, zlib)
-# add it to `sta_all` here, to staConfig.cmake.in as find_dependency(), and to libsta.pc.in as
-# Requires.private, never to `sta`.
+# What parts need beyond libc (libbpf, which brings libelf and zlib) is added to `sta_all` here, to
+# staConfig.cmake.in, and to libsta.pc.in as Libs.private, never to `sta`: hosts that use the core
+# need not have it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 add_library(sta_all INTERFACE)
-target_link_libraries(sta_all INTERFACE sta)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET GLOBAL libbpf)
+target_include_directories(sta PRIVATE ${LIBBPF_INCLUDE_DIRS})
+target_link_libraries(sta_all INTERFACE sta PkgConfig::LIBBPF)
 set_target_properties(sta PROPERTIES EXPORT_NAME core)
 set_target_properties(sta_all PROPERTIES EXPORT_NAME sta)
 add_library(sta::core ALIAS sta)

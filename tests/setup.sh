@@ -5,10 +5,10 @@
 # Debian packages, and what shows that each is there. Machines without apt-get are served too, as
 # long as nothing is missing.
 # shellcheck disable=SC2034 # used by those who source this
-build_packages=(gcc libc6-dev binutils make cmake)
+build_packages=(gcc libc6-dev binutils make cmake pkg-config libbpf-dev)
 # shellcheck disable=SC2034
-test_packages=("${build_packages[@]}" git g++ clang clang-format-14 pkg-config libcmocka-dev libbpf-dev
-    libclang-rt-14-dev strace musl-tools python3 perl sqlite3 xz-utils)
+test_packages=("${build_packages[@]}" git g++ clang clang-format-14 libcmocka-dev libclang-rt-14-dev
+    strace musl-tools python3 perl sqlite3 xz-utils)
 # Programs to run under the agent; tests skip those that are not there.
 # shellcheck disable=SC2034
 program_packages=(redis-server nginx-light memcached wrk postgresql nodejs)

@@ -28,7 +28,7 @@ shared_object_exports_our_prefix_only()
 {
     echo 'int host_function(void) { return 0; }' >"$work/host.c"
     quietly "$CC" -fPIC -shared -Wl,-z,defs -o "$work/libhost.so" "$work/host.c" \
-        -Wl,--whole-archive "$STA_ARCHIVE" -Wl,--no-whole-archive
+        -Wl,--whole-archive "$STA_ARCHIVE" -Wl,--no-whole-archive -lbpf
     exports_of "$work/libhost.so" >"$work/exports"
     grep -qx sta_version "$work/exports" || fail "the shared object exports no sta_version"
     none_of "exports without the prefix sta_" < <(

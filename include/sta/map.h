@@ -142,6 +142,15 @@ STA_API int sta_map_set_map(struct sta_map *map, const void *key, struct sta_map
                             uint64_t flags);
 
 /*
+ * CGROUP_ARRAY: makes an element stand for a control group of the unified hierarchy (version 2), of
+ * which `fd` is the directory; it may be closed afterwards. For bpf_current_task_under_cgroup().
+ *
+ * Returns 0 or -errno: -EBADF (no such directory), -EINVAL (no such map, or flags), -E2BIG, -EPERM
+ * (BPF_F_RDONLY, or frozen). Not from inside a callback.
+ */
+STA_API int sta_map_set_cgroup(struct sta_map *map, uint32_t index, int fd, uint64_t flags);
+
+/*
  * Ring buffers (BPF_MAP_TYPE_RINGBUF): calls `fn` for each record in turn, until there is none, or
  * one that its producer has yet to submit. `record` lasts for the call. What `fn` returns, if it is
  * negative, ends this and is returned, with the record consumed.

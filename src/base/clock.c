@@ -28,8 +28,9 @@ uint64_t sta__clock_ns(int clock)
  */
 #define CPUNODE_SELECTOR 0x7b
 #define CPUNODE_CPU_MASK 0xfff
+#define CPUNODE_CPU_BITS 12
 
-uint32_t sta__cpu(void)
+STA__INLINE uint32_t cpu_and_node(void)
 {
     uint64_t value;
 
@@ -37,5 +38,15 @@ uint32_t sta__cpu(void)
         __asm__ volatile("rdpid %0" : "=r"(value));
     else
         __asm__ volatile("lsl %1, %0" : "=r"(value) : "r"((uint64_t)CPUNODE_SELECTOR) : "cc");
-    return (uint32_t)value & CPUNODE_CPU_MASK;
+    return (uint32_t)value;
+}
+
+uint32_t sta__cpu(void)
+{
+    return cpu_and_node() & CPUNODE_CPU_MASK;
+}
+
+uint32_t sta__numa_node(void)
+{
+    return cpu_and_node() >> CPUNODE_CPU_BITS;
 }

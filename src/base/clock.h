@@ -16,6 +16,9 @@ uint64_t sta__clock_ns(int clock);
 /* The processor on which the caller just ran. Async-signal-safe. */
 uint32_t sta__cpu(void);
 
+/* The NUMA node of it. */
+uint32_t sta__numa_node(void);
+
 /* Finds out what this machine has. Called before the others are of interest; they work without,
  * more slowly. Any number of times, from any thread. */
 void sta__clock_prepare(void);

@@ -2,6 +2,9 @@
 /* On the dispatch path: see ids.h. */
 #include "base/ids.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "base/gate.h"
 #include "base/quiesce.h"
 
@@ -16,15 +19,40 @@ static STA__NOINLINE uint64_t ask(void)
  * any more; and claiming one forgets the ids. A vfork child, which has its parent's memory, is told
  * apart by who sees the call: see sta__self_forget_ids().
  */
+STA__INLINE bool is_mine(void)
+{
+    return atomic_load_explicit(&sta__self.reader->owner, memory_order_relaxed) == sta__self.owner;
+}
+
 uint64_t sta__pid_tgid(void)
 {
     uint64_t ids = sta__self.pid_tgid;
 
-    if (sta__likely(ids && atomic_load_explicit(&sta__self.reader->owner, memory_order_relaxed) ==
-                               sta__self.owner))
+    if (sta__likely(ids && is_mine()))
         return ids;
     ids = ask();
-    if (atomic_load_explicit(&sta__self.reader->owner, memory_order_relaxed) == sta__self.owner)
+    if (is_mine())
         sta__self.pid_tgid = ids;
     return ids;
+}
+
+/* As above. The number is kept last, and read first: a signal handler finds both, or none. */
+bool sta__pid_namespace(uint64_t *dev, uint64_t *ino)
+{
+    volatile struct sta__reader_self *self = &sta__self;
+    struct stat status;
+
+    *ino = self->pid_namespace;
+    *dev = self->pid_namespace_dev;
+    if (*ino && is_mine())
+        return true;
+    if (STA__RAW4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &status, 0) < 0)
+        return false;
+    *ino = status.st_ino;
+    *dev = status.st_dev;
+    if (is_mine()) {
+        self->pid_namespace_dev = *dev;
+        self->pid_namespace = *ino;
+    }
+    return true;
 }

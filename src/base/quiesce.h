@@ -72,6 +72,8 @@ struct sta__reader_self {
     uintptr_t alt_stack_low, alt_stack_high; /* its sigaltstack(2), where known; else both 0 */
     uintptr_t private_stack;                 /* its stack for callbacks, see private_stack.h */
     uint64_t pid_tgid;                       /* see ids.h; 0: nobody asked */
+    uint64_t pid_namespace;                  /* likewise; 0: nobody asked */
+    uint64_t pid_namespace_dev;              /* beside it */
     uint64_t random;                         /* state of bpf_get_prandom_u32(); 0: none yet */
 };
 
@@ -104,6 +106,7 @@ STA__INLINE bool sta__on_private_stack(uintptr_t address)
 STA__INLINE void sta__self_forget_ids(void)
 {
     sta__self.pid_tgid = 0;
+    sta__self.pid_namespace = 0;
     sta__self.random = 0;
 }
 

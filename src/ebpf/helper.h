@@ -59,6 +59,15 @@ struct sta__helper {
 /* The helper of this number; NULL: the kernel has none either. */
 const struct sta__helper *sta__helper_find(int32_t id);
 
+struct sta__code;
+struct sta__log;
+
+/* Whether some path of the program leads to a call of it. */
+bool sta__helper_is_called(const struct sta__code *code, int32_t id);
+
+/* Makes what the helpers that this program calls need. 0 or -errno. */
+int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log);
+
 /* What BPF_PSEUDO_FUNC loads, whoever runs the program: a helper that calls back does so by
  * callback->run(callback, r1, .., r5) and gets r0. The interpreter and the JIT make these. */
 struct sta__callback {

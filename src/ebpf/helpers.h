@@ -56,6 +56,19 @@ STA__HELPER_FUNCTION(ktime_get_tai_ns);    /* CLOCK_TAI */
 STA__HELPER_FUNCTION(get_current_pid_tgid);
 STA__HELPER_FUNCTION(get_current_uid_gid);
 
+/* The thread's name, as it is now: one system call. */
+STA__HELPER_FUNCTION(get_current_comm);
+STA__HELPER_FUNCTION(get_ns_current_pid_tgid);
+
+/* Control groups, cgroup.h. */
+STA__HELPER_FUNCTION(get_current_cgroup_id);
+STA__HELPER_FUNCTION(get_current_ancestor_cgroup_id);
+STA__HELPER_FUNCTION(current_task_under_cgroup);
+
+/* Ticks, jiffies.h. */
+STA__HELPER_FUNCTION(jiffies64);
+
+STA__HELPER_FUNCTION(get_numa_node_id);
 STA__HELPER_FUNCTION(get_smp_processor_id);
 STA__HELPER_FUNCTION(get_prandom_u32);
 

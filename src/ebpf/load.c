@@ -9,11 +9,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/copy_user.h"
 #include "base/options.h"
 #include "ebpf/code.h"
-#include "ebpf/helpers.h"
-#include "ebpf/isa.h"
+#include "ebpf/helper.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
 #include "ebpf/verify.h"
@@ -157,41 +155,7 @@ static bool needs_lease(const struct sta__code *code)
         if (code->wide[i].map && code->wide[i].map->is_leased)
             return true;
     }
-    for (uint32_t i = 0; i < code->count; i++) {
-        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
-            sta__insn_is_helper_call(&code->insns[i]) &&
-            code->insns[i].imm == BPF_FUNC_get_smp_processor_id)
-            return true;
-    }
-    return false;
-}
-
-static bool reads_memory(int32_t helper)
-{
-    switch (helper) {
-    case BPF_FUNC_probe_read:
-    case BPF_FUNC_probe_read_str:
-    case BPF_FUNC_probe_read_user:
-    case BPF_FUNC_probe_read_user_str:
-    case BPF_FUNC_probe_write_user:
-    case BPF_FUNC_get_stack:
-    case BPF_FUNC_get_stackid:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Makes reading quick: base/copy_user.h. */
-static void want_reads(const struct sta__code *code)
-{
-    for (uint32_t i = 0; i < code->count; i++) {
-        if (!(code->marks[i] & (STA__MARK_TAIL | STA__MARK_DEAD)) &&
-            sta__insn_is_helper_call(&code->insns[i]) && reads_memory(code->insns[i].imm)) {
-            sta__copy_want();
-            return;
-        }
-    }
+    return sta__helper_is_called(code, BPF_FUNC_get_smp_processor_id);
 }
 
 static int lease(struct loading *loading)
@@ -242,7 +206,6 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
     if (loading.options.log_buf && loading.options.log_size)
         loading.options.log_buf[0] = '\0';
     sta__clock_prepare();
-    sta__reads_prepare();
     err = check_options(&loading);
     if (err == 0)
         err = make_program(&loading, count);
@@ -251,11 +214,11 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
     if (err == 0)
         err = verify(&loading);
     if (err == 0)
+        err = sta__helpers_prepare(&loading.code, &loading.log);
+    if (err == 0)
         err = make_runnable(&loading);
     if (err == 0)
         err = lease(&loading);
-    if (err == 0)
-        want_reads(&loading.code);
     sta__code_free(&loading.code);
     if (err == 0)
         *out = loading.program;

@@ -2,9 +2,11 @@
 # programs among the sources of the dispatch path.
 target_sources(sta PRIVATE
     ebpf/attach_program.c
+    ebpf/cgroup_prepare.c
     ebpf/code.c
     ebpf/code_decode.c
     ebpf/form.c
+    ebpf/helper_prepare.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
     ebpf/jit.c

@@ -1,6 +1,7 @@
 # Maps: what makes them; included by ../CMakeLists.txt, which lists what programs do with them among
 # the sources of the dispatch path.
 target_sources(sta PRIVATE
+    maps/cgroup_set.c
     maps/lease_set.c
     maps/map_batch.c
     maps/map_create.c

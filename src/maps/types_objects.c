@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/pages.h"
+#include "maps/cgroup_array.h"
 #include "maps/hash.h"
 #include "maps/object_array.h"
 #include "maps/stack_trace.h"
@@ -27,6 +28,7 @@ static void place(struct sta_map *map, const struct sta__map_attributes *attribu
     map->objects.ids = sta__place(placer, attributes->max_entries, 8, STA__CACHE_LINE);
     map->ops = attributes->type == BPF_MAP_TYPE_PROG_ARRAY      ? &sta__prog_array_ops
                : attributes->type == BPF_MAP_TYPE_ARRAY_OF_MAPS ? &sta__array_of_maps_ops
+               : attributes->type == BPF_MAP_TYPE_CGROUP_ARRAY  ? &sta__cgroup_array_ops
                                                                 : &sta__perf_event_array_ops;
 }
 

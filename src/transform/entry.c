@@ -15,6 +15,7 @@
 #include "base/gate.h"
 #include "base/memory.h"
 #include "base/quiesce.h"
+#include "transform/door.h"
 #include "transform/exec.h"
 #include "transform/newcode.h"
 #include "transform/signals.h"
@@ -46,6 +47,7 @@ static STA__THREAD_LOCAL struct sta__entry_seed vfork_seeds[VFORK_DEPTH_MAX];
 static STA__THREAD_LOCAL unsigned vfork_depth;
 
 STA__THREAD_LOCAL bool sta__entry_borrows;
+STA__THREAD_LOCAL struct sta__door *sta__door;
 
 /* Once a child runs beside this thread on the same thread-local storage: the thread's id, by which
  * the two are told apart; else 0. It is not known when such a child ends. */
@@ -224,6 +226,8 @@ static STA__NOINLINE int before_special(struct sta__entry_frame *frame)
         exit_event(&frame->call, STA__CALL_SKIPPED);
         return STA__ENTRY_DONE;
     }
+    if (sta__door && !sta && !sta__entry_borrows && sta__door->answer(sta__door, &frame->call))
+        return STA__ENTRY_DONE;
     how = choose(frame);
     if (how == STA__ENTRY_DONE)
         exit_event(&frame->call, 0);

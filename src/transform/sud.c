@@ -25,6 +25,7 @@
 #include "attach/registry.h"
 #include "base/gate.h"
 #include "base/quiesce.h"
+#include "transform/door.h"
 #include "transform/entry.h"
 #include "transform/int80.h"
 #include "transform/newcode.h"
@@ -95,7 +96,7 @@ static void disarm(ucontext_t *context)
 
 static bool is_wanted(void)
 {
-    return atomic_load_explicit(&state.wanted, memory_order_acquire);
+    return sta__door || atomic_load_explicit(&state.wanted, memory_order_acquire);
 }
 
 static void follow_wanted(ucontext_t *context)
@@ -273,18 +274,50 @@ static int probe(const struct sta__log *log)
     return (int)err;
 }
 
+static int reserve_signal(const struct sta__log *log)
+{
+    int err = sta__notices_init();
+
+    if (err == 0)
+        err = sta__signals_reserve(SIGSYS, on_sigsys);
+    if (err < 0)
+        sta__log(log, STA_LOG_ERROR, "cannot install a SIGSYS handler: %s", strerror(-err));
+    return err;
+}
+
+int sta__sud_begin_thread(const struct sta__log *log)
+{
+    int err = probe(log);
+
+    if (err == 0)
+        err = reserve_signal(log);
+    if (err < 0)
+        return err;
+    err = (int)arm(NULL);
+    if (err == 0)
+        return 0;
+    sta__log(log, STA_LOG_ERROR, "cannot arm Syscall User Dispatch: %s", strerror(-err));
+    sta__signals_block_again(NULL);
+    sta__signals_release(SIGSYS);
+    return err;
+}
+
+void sta__sud_end_thread(void)
+{
+    disarm(NULL);
+    /* Not while other threads, which did not answer when a transformer was removed, need it. */
+    if (atomic_load_explicit(&state.armed, memory_order_acquire) == 0)
+        sta__signals_release(SIGSYS);
+}
+
 static int install(struct sta *sta, unsigned flags)
 {
     const struct sta__log *log = &sta->log;
-    int err = sta__notices_init();
+    int err = reserve_signal(log);
 
     (void)flags;
-    if (err == 0)
-        err = sta__signals_reserve(SIGSYS, on_sigsys);
-    if (err < 0) {
-        sta__log(log, STA_LOG_ERROR, "cannot install a SIGSYS handler: %s", strerror(-err));
+    if (err < 0)
         return err;
-    }
     atomic_store_explicit(&state.wanted, true, memory_order_release);
     atomic_store_explicit(&sta__thread_hooks, &hooks, memory_order_release);
     err = (int)arm(NULL);

@@ -14,6 +14,7 @@
 #include "base/grace.h"
 #include "base/options.h"
 #include "base/quiesce.h"
+#include "transform/door.h"
 #include "transform/entry.h"
 #include "transform/faults.h"
 #include "transform/method.h"
@@ -217,6 +218,57 @@ int sta_transform_remove(struct sta *sta)
     /* No callback runs any more when this returns. */
     sta__grace_wait();
     return 0;
+}
+
+int sta__door_open(struct sta__door *door, const struct sta__log *log)
+{
+    int err;
+
+    if (sta__door)
+        return -EALREADY;
+    if (is_in_callback() || STA__THREAD_SANITIZER) {
+        sta__log(log, STA_LOG_ERROR, "no interception %s",
+                 STA__THREAD_SANITIZER ? "under ThreadSanitizer" : "from inside a callback");
+        return STA__THREAD_SANITIZER ? -ENOTSUP : -EDEADLK;
+    }
+    begin_change();
+    if (installed_sta()) {
+        end_change();
+        return -EBUSY;
+    }
+    sta__entry_init();
+    sta__door = door; /* before the first call of this thread traps */
+    err = sta__sud_begin_thread(log);
+    if (err == 0)
+        return 0;
+    sta__door = NULL;
+    end_change();
+    return err;
+}
+
+void sta__door_close(void)
+{
+    if (!sta__door)
+        return;
+    sta__door = NULL;
+    sta__sud_end_thread();
+    end_change();
+}
+
+struct sta *sta__transform_hold(void)
+{
+    struct sta *sta;
+
+    begin_change();
+    sta = installed_sta();
+    if (!sta)
+        end_change();
+    return sta;
+}
+
+void sta__transform_release(void)
+{
+    end_change();
 }
 
 /* Begins a look at what is installed, of which `out` is to tell: a struct of `size` bytes that

@@ -65,3 +65,5 @@ BAD("arithmetic on what was never set", -EACCES, "R6 !read_ok", ADD(R6, 1), RET0
 BAD("comparison of what was never set", -EACCES, "R7 !read_ok", MOV(R0, 0), JMPX(BPF_JEQ, R0, R7, 0), EXIT),
 #undef INDEX
 #undef DIES_IF
+/* 32 bits go round: 99 is not 100 more than -1. */
+CASE("numbers at a distance of 32 bits", -EACCES, "unbounded memory access", 0, 0, "the kernel counts round, and refuses the number 2^32 with -EINVAL", RANDOM, MOVX32(R1, R0), MOVX(R2, R1), ALU32(BPF_ADD, R2, 100), JMP(BPF_JNE, R2, 99, 5), ADD(R1, 1), LD_VALUE(R3, MAP_DATA, 0), ADDX(R3, R1), LDX(BPF_B, R0, R3, 0), RET0),

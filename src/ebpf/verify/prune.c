@@ -279,10 +279,12 @@ static int hit(struct sta__verifier *v, struct sta__state *stored, bool is_loop)
     return 1;
 }
 
-/* States that never match cost time and memory. */
-static bool is_useless(const struct sta__state *stored, bool is_callback)
+/* States that never match cost time and memory. Those of calls that call back are met in vain by
+ * each round of a loop around the call, and are what keeps its rounds from being walked 2^rounds
+ * times. */
+static bool is_useless(const struct sta__state *stored, bool calls_back)
 {
-    uint32_t patience = is_callback && stored->branches ? 64 : 3;
+    uint32_t patience = calls_back ? 64 : 3;
 
     return stored->misses > stored->hits * patience + patience;
 }

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files of the kernel's that libbpf reads, where the kernel has none, or none for this user:
+ *
+ *      <tracefs>/events/syscalls/sys_{enter,exit}_<call>/id      the built-in table's id
+ *      <tracefs>/events/raw_syscalls/sys_{enter,exit}/id
+ *
+ * What can be opened is left as it is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <sta/syscalls.h>
+
+#include "base/gate.h"
+#include "base/memory.h"
+#include "base/pages.h"
+#include "bpfcall/hooks.h"
+
+#define PATH_SIZE 192 /* the longest that is ours is shorter */
+#define PREFIX    "/sys/kernel/"
+
+/* Copies a path, if it may be one of those. */
+static bool read_path(char path[PATH_SIZE], unsigned long from)
+{
+    size_t size = sizeof(PREFIX) - 1, on_page;
+
+    if (!sta__memory_read(path, (const void *)from, size) || memcmp(path, PREFIX, size) != 0)
+        return false;
+    /* Not past the end of a page that may be the last. */
+    while (size < PATH_SIZE) {
+        on_page = STA__PAGE_SIZE - (from + size) % STA__PAGE_SIZE;
+        if (on_page > PATH_SIZE - size)
+            on_page = PATH_SIZE - size;
+        if (!sta__memory_read(path + size, (const void *)(from + size), on_page))
+            return false;
+        if (memchr(path + size, '\0', on_page))
+            return true;
+        size += on_page;
+    }
+    return false;
+}
+
+static const char *skip(const char *text, const char *prefix)
+{
+    size_t size = strlen(prefix);
+
+    return strncmp(text, prefix, size) == 0 ? text + size : NULL;
+}
+
+/* The target of an id file; false: it is none. */
+static bool parse_id_path(const char *path, struct sta_target *target)
+{
+    char name[STA_TRACEPOINT_NAME_SIZE];
+    const char *event = skip(path, PREFIX "tracing/events/"), *end;
+
+    if (!event)
+        event = skip(path, PREFIX "debug/tracing/events/");
+    end = event ? strrchr(event, '/') : NULL;
+    if (!end || strcmp(end, "/id") != 0 || (size_t)(end - event) >= sizeof(name))
+        return false;
+    memcpy(name, event, (size_t)(end - event));
+    name[end - event] = '\0';
+    event = strchr(name, '/');
+    if (!event)
+        return false;
+    name[event - name] = ':';
+    return sta_target_parse(target, name) == 0;
+}
+
+/* As open(2) of a file with this text. */
+static long open_text(const char *text, size_t size, int flags)
+{
+    int64_t fd = STA__RAW2(SYS_memfd_create, "sta-id", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+
+    if (fd >= 0 && STA__RAW4(SYS_pwrite64, fd, text, size, 0) != (int64_t)size) {
+        STA__RAW1(SYS_close, fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+static long open_id(const struct sta_target *target, int flags)
+{
+    int id = STA_BUILTIN_ID_BASE + 2 * (target->sys_nr + 1) + (target->is_enter ? 0 : 1);
+    char text[16];
+    int size = snprintf(text, sizeof(text), "%d\n", id);
+
+    return open_text(text, (size_t)size, flags);
+}
+
+/* Whether nobody but us has an answer. */
+static bool is_missing(int64_t result)
+{
+    return result == -ENOENT || result == -EACCES || result == -EPERM || result == -ENOTDIR;
+}
+
+static long open_at(int dir, unsigned long path_at, unsigned long flags, unsigned long mode)
+{
+    char path[PATH_SIZE];
+    struct sta_target target;
+    int64_t result;
+
+    if ((flags & O_ACCMODE) != O_RDONLY || !read_path(path, path_at) ||
+        !parse_id_path(path, &target))
+        return STA__NOT_OURS;
+    result = STA__RAW4(SYS_openat, dir, path, flags, mode);
+    return is_missing(result) ? open_id(&target, (int)flags) : (long)result;
+}
+
+long sta__hook_open(struct sta__bpf *bpf, const unsigned long *args)
+{
+    (void)bpf;
+    return open_at(AT_FDCWD, args[0], args[1], args[2]);
+}
+
+long sta__hook_openat(struct sta__bpf *bpf, const unsigned long *args)
+{
+    (void)bpf;
+    return open_at((int)args[0], args[1], args[2], args[3]);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* BPF_MAP_CREATE, BPF_MAP_FREEZE. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sta/map.h>
+
+#include "bpfcall/btf.h"
+#include "bpfcall/command.h"
+#include "bpfcall/map_object.h"
+#include "maps/map.h"
+
+/* A map that is being created. */
+struct creating {
+    struct sta__command *command;
+    char name[16];
+    struct sta__bpf_map *inner; /* maps of maps: what they are to be like */
+    struct sta__bpf_btf *btf;
+    struct sta__bpf_map *made;
+};
+
+static bool is_node(uint32_t node)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", node);
+    return node == 0 || access(path, F_OK) == 0;
+}
+
+/* What the kernel looks at before it knows the type. */
+static int check_attr(const struct creating *creating)
+{
+    const union bpf_attr *attr = &creating->command->attr;
+
+    if (attr->btf_vmlinux_value_type_id)
+        return sta__command_refuse(creating->command, -EINVAL, "there are no kernel structs here");
+    if (attr->btf_key_type_id && !attr->btf_value_type_id)
+        return sta__command_refuse(creating->command, -EINVAL, "a key of BTF without a value");
+    if ((attr->map_flags & BPF_F_NUMA_NODE) && !is_node(attr->numa_node))
+        return sta__command_refuse(creating->command, -EINVAL, "there is no such NUMA node");
+    if (attr->map_ifindex)
+        return sta__command_refuse(creating->command, -EINVAL, "there are no maps on devices here");
+    return 0;
+}
+
+static bool holds_maps(uint32_t type)
+{
+    return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+static int find_inner(struct creating *creating)
+{
+    struct sta__command *command = creating->command;
+    long result;
+
+    if (!holds_maps(command->attr.map_type))
+        return 0;
+    creating->inner = sta__command_map(command, command->attr.inner_map_fd, &result);
+    if (creating->inner)
+        return 0;
+    return result == STA__NOT_OURS ? -EINVAL : (int)result;
+}
+
+static int create(struct creating *creating)
+{
+    const union bpf_attr *attr = &creating->command->attr;
+    const struct sta_map_options options = {
+        .size = sizeof(options),
+        .type = attr->map_type,
+        .key_size = attr->key_size,
+        .value_size = attr->value_size,
+        .max_entries = attr->max_entries,
+        .map_flags = attr->map_flags,
+        .map_extra = attr->map_extra,
+        .name = creating->name,
+        .inner = creating->inner ? creating->inner->map : NULL,
+        .log = creating->command->bpf->log.fn,
+        .log_data = creating->command->bpf->log.data,
+    };
+    struct sta_map *map;
+    int err = sta_map_create(&map, &options);
+
+    if (err < 0)
+        return err;
+    creating->made = sta__map_object_make(map);
+    if (creating->made)
+        return sta__map_object_add_eventfd(creating->made);
+    sta_map_close(map);
+    return -ENOMEM;
+}
+
+static int add_btf(struct creating *creating)
+{
+    const union bpf_attr *attr = &creating->command->attr;
+    struct sta__bpf_map *made = creating->made;
+    long result;
+
+    if (!attr->btf_key_type_id && !attr->btf_value_type_id)
+        return 0;
+    made->btf = sta__command_btf(creating->command, attr->btf_fd, &result);
+    if (!made->btf)
+        return (int)result;
+    made->btf_key_type_id = attr->btf_key_type_id;
+    made->btf_value_type_id = attr->btf_value_type_id;
+    return sta__btf_check_map(made);
+}
+
+/* Access of the first descriptor. */
+static int access_of(uint32_t map_flags)
+{
+    return map_flags & BPF_F_RDONLY ? O_RDONLY : map_flags & BPF_F_WRONLY ? O_WRONLY : O_RDWR;
+}
+
+long sta__command_map_create(struct sta__command *command)
+{
+    struct creating creating = {.command = command};
+    int fd = check_attr(&creating);
+
+    if (fd == 0)
+        fd = sta__command_name(creating.name, command->attr.map_name);
+    if (fd == 0)
+        fd = find_inner(&creating);
+    if (fd == 0)
+        fd = create(&creating);
+    if (fd == 0)
+        fd = add_btf(&creating);
+    if (fd == 0)
+        fd = sta__fds_new(command->bpf, &creating.made->object, access_of(command->attr.map_flags));
+    if (fd < 0 && creating.made)
+        sta__map_object_ops.free(&creating.made->object);
+    if (creating.inner)
+        sta__fds_put(&creating.inner->object);
+    return fd;
+}
+
+long sta__command_map_freeze(struct sta__command *command)
+{
+    long result;
+    struct sta__bpf_map *map = sta__command_map(command, command->attr.map_fd, &result);
+
+    if (!map)
+        return result;
+    result = sta_map_freeze(map->map);
+    /* To everything else that is -EPERM; to a second freeze it is not. */
+    if (result == -EPERM && !(map->map->flags & BPF_F_RDONLY))
+        result = -EBUSY;
+    sta__fds_put(&map->object);
+    return result;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A program at a tracepoint's event. */
+#include <errno.h>
+
+#include "bpfcall/perf.h"
+
+/* Who has `program` swapped from or to NULL owns `attach_id`. BUSY: somebody is at it. */
+#define BUSY ((struct sta__bpf_program *)-1)
+
+static int attach(struct sta__perf_event *event, struct sta__bpf_program *program)
+{
+    int id;
+
+    if (program->type != BPF_PROG_TYPE_TRACEPOINT)
+        return -EINVAL;
+    id = sta_attach_program(event->object.bpf->sta, &event->target, program->program);
+    if (id < 0)
+        return id;
+    event->attach_id = id;
+    return 0;
+}
+
+int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program *program,
+                          uint64_t cookie)
+{
+    struct sta__bpf_program *none = NULL;
+    int err;
+
+    (void)cookie;
+    if (!event->is_tracepoint)
+        return -EINVAL;
+    if (!atomic_compare_exchange_strong(&event->program, &none, BUSY))
+        return -EEXIST;
+    err = attach(event, program);
+    if (err == 0)
+        sta__fds_hold(&program->object);
+    /* Release, as all are that say nothing: whoever takes the program out sees its attach id. */
+    atomic_store(&event->program, err == 0 ? program : NULL);
+    return err;
+}
+
+void sta__perf_clear_program(struct sta__perf_event *event)
+{
+    struct sta__bpf_program *program = atomic_load(&event->program);
+
+    if (!program || program == BUSY ||
+        !atomic_compare_exchange_strong(&event->program, &program, BUSY))
+        return;
+    /* Two callbacks that detach each other do not wait: the program may run still. */
+    if (sta_detach(event->object.bpf->sta, event->attach_id) == -EINPROGRESS)
+        program->object.is_reached = true;
+    sta__fds_put(&program->object);
+    atomic_store(&event->program, NULL);
+}

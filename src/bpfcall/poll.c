@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for records: epoll_ctl(2), poll(2) and ppoll(2) of rings.
+ *
+ * A ring's descriptor is one of a memfd, of which the kernel says that it is always ready. What is
+ * waited for in its place is an eventfd (object->poll_fd) that producers write to. Nobody reads it:
+ * consumers look at the ring alone. So epoll is told to report edges (EPOLLET), each write being
+ * one; and before somebody polls, the eventfd is made to say what the ring does.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "base/gate.h"
+#include "base/memory.h"
+#include "bpfcall/hooks.h"
+#include "bpfcall/perf.h"
+#include "maps/map.h"
+#include "maps/perf_ring.h"
+#include "maps/ring.h"
+
+#define POLL_MAX 4096 /* descriptors; more than that the kernel is asked for as they are */
+/* A hook is not to last: other threads may wait for the callbacks to end. */
+#define WAIT_MAX_MS 20
+
+/* Whether there are records; -1: nobody can wait for any. */
+static int has_records(const struct sta__fd_object *object)
+{
+    struct sta__perf_ring *ring;
+    struct sta_map *map;
+
+    if (object->poll_fd < 0)
+        return -1;
+    if (object->kind == STA__FD_MAP) {
+        map = ((const struct sta__bpf_map *)object)->map;
+        return map->type == BPF_MAP_TYPE_RINGBUF && sta__ring_query(map, BPF_RB_AVAIL_DATA) != 0;
+    }
+    ring = atomic_load(&((const struct sta__perf_event *)object)->ring);
+    return ring && __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE) !=
+                       __atomic_load_n(&ring->page->data_tail, __ATOMIC_RELAXED);
+}
+
+static void set_ready(const struct sta__fd_object *object)
+{
+    const uint64_t one = 1;
+
+    STA__RAW3(SYS_write, object->poll_fd, &one, sizeof(one));
+}
+
+/* Makes the eventfd say what the ring does. A record that comes in between is seen at the second
+ * look, or its producer writes after the read. */
+static void make_current(const struct sta__fd_object *object)
+{
+    uint64_t count;
+
+    if (has_records(object) == 0)
+        STA__RAW3(SYS_read, object->poll_fd, &count, sizeof(count));
+    if (has_records(object) == 1)
+        set_ready(object);
+}
+
+/* The object to be waited for, which the caller puts; NULL: the kernel knows the descriptor. */
+static struct sta__fd_object *get_pollable(struct sta__bpf *bpf, int fd)
+{
+    struct sta__fd_object *object = fd < 0 ? NULL : sta__fds_get(bpf, fd);
+
+    if (object && object->poll_fd >= 0)
+        return object;
+    sta__fds_put(object);
+    return NULL;
+}
+
+long sta__hook_epoll_ctl(struct sta__bpf *bpf, const unsigned long *args)
+{
+    struct sta__fd_object *object;
+    struct epoll_event event;
+    int op = (int)args[1];
+    long result;
+
+    if (!sta__fds_any(bpf))
+        return STA__NOT_OURS;
+    object = get_pollable(bpf, (int)args[2]);
+    if (!object)
+        return STA__NOT_OURS;
+    result = -EFAULT;
+    if (op == EPOLL_CTL_DEL) {
+        result = STA__RAW4(SYS_epoll_ctl, args[0], op, object->poll_fd, 0);
+    } else if (sta__memory_read(&event, (const void *)args[3], sizeof(event))) {
+        event.events |= EPOLLET;
+        make_current(object);
+        result = STA__RAW4(SYS_epoll_ctl, args[0], op, object->poll_fd, &event);
+    }
+    sta__fds_put(object);
+    return result;
+}
+
+/* Puts the eventfds in the places of rings. Returns how many there are. */
+static unsigned replace(struct sta__bpf *bpf, const struct pollfd *fds, struct pollfd *replaced,
+                        unsigned count)
+{
+    unsigned ours = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct sta__fd_object *object = get_pollable(bpf, fds[i].fd);
+
+        replaced[i] = fds[i];
+        if (!object)
+            continue;
+        make_current(object);
+        replaced[i].fd = object->poll_fd;
+        sta__fds_put(object);
+        ours++;
+    }
+    return ours;
+}
+
+/* Waits, for a moment at most; if that was too short, as if by a signal. */
+static long wait(const struct pollfd *fds, unsigned count, const struct timespec *timeout,
+                 const void *mask, size_t mask_size)
+{
+    struct timespec moment = {.tv_nsec = WAIT_MAX_MS * 1000000};
+    bool is_short = timeout && timeout->tv_sec == 0 && timeout->tv_nsec <= moment.tv_nsec;
+    int64_t ready;
+
+    if (is_short)
+        moment = *timeout;
+    ready = sta__raw_syscall(SYS_ppoll, (int64_t)fds, count, (int64_t)&moment, (int64_t)mask,
+                             (int64_t)mask_size, 0);
+    return ready == 0 && !is_short ? -EINTR : (long)ready;
+}
+
+static long poll_for(struct sta__bpf *bpf, struct pollfd *app_fds, unsigned count,
+                     const struct timespec *timeout, const void *mask, size_t mask_size)
+{
+    struct pollfd *fds;
+    long result = STA__NOT_OURS;
+
+    if (count == 0 || count > POLL_MAX || !sta__fds_any(bpf))
+        return STA__NOT_OURS;
+    fds = malloc(2 * count * sizeof(*fds));
+    if (!fds)
+        return -ENOMEM;
+    if (sta__memory_read(fds + count, app_fds, count * sizeof(*fds)) &&
+        replace(bpf, fds + count, fds, count) > 0) {
+        result = wait(fds, count, timeout, mask, mask_size);
+        for (unsigned i = 0; i < count && result >= 0; i++)
+            app_fds[i].revents = fds[i].revents;
+    }
+    free(fds);
+    return result;
+}
+
+long sta__hook_poll(struct sta__bpf *bpf, const unsigned long *args)
+{
+    int timeout_ms = (int)args[2];
+    const struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+                                     .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+    return poll_for(bpf, (struct pollfd *)args[0], (unsigned)args[1],
+                    timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+}
+
+long sta__hook_ppoll(struct sta__bpf *bpf, const unsigned long *args)
+{
+    struct timespec timeout = {0};
+
+    if (args[2] && !sta__memory_read(&timeout, (const void *)args[2], sizeof(timeout)))
+        return -EFAULT;
+    return poll_for(bpf, (struct pollfd *)args[0], (unsigned)args[1], args[2] ? &timeout : NULL,
+                    (const void *)args[3], args[4]);
+}
