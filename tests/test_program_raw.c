@@ -16,10 +16,10 @@ static const struct sta_target enter = {STA_ALL_SYSCALLS, true};
 static const struct sta_target leave = {STA_ALL_SYSCALLS, false};
 static const unsigned modes[] = {STA_PROGRAM_INTERPRET, 0};
 
-static struct sta_program *load(const char *text, unsigned flags)
+static struct sta_program *load_type(const char *text, uint32_t type, unsigned flags)
 {
     const struct sta_program_options options = {
-        .size = sizeof(options), .flags = flags, .type = BPF_PROG_TYPE_RAW_TRACEPOINT};
+        .size = sizeof(options), .flags = flags, .type = type};
     struct bpf_insn insns[64];
     struct sta_program *program = NULL;
     char error[128];
@@ -29,6 +29,11 @@ static struct sta_program *load(const char *text, unsigned flags)
         fail_msg("%s", error);
     assert_int_equal(sta_program_load(&program, insns, count, &options), 0);
     return program;
+}
+
+static struct sta_program *load(const char *text, unsigned flags)
+{
+    return load_type(text, BPF_PROG_TYPE_RAW_TRACEPOINT, flags);
 }
 
 /* Proved: the number, and the result. */
@@ -103,12 +108,69 @@ static void there_are_two_arguments_of_all_calls(void **state)
     sta_program_free(second);
 }
 
+/* Trusted likewise: the first argument's registers, and of them the first argument. */
+static void a_probe_has_the_registers_of_the_kernels_function(void **state)
+{
+    static const struct sta_target at_entry = {NR, true}, at_exit = {NR, false};
+    char entry_text[256], exit_text[256];
+
+    snprintf(entry_text, sizeof(entry_text),
+             "ldxdw %%r7, [%%r1+%zu]\nldxdw %%r2, [%%r7+%zu]\nldxdw %%r3, [%%r7+%zu]\n"
+             "mul %%r3, 100\nadd %%r2, %%r3\ncall 58\nmov %%r0, 0\nexit",
+             offsetof(struct pt_regs, rdi), offsetof(struct pt_regs, rdi),
+             offsetof(struct pt_regs, orig_rax));
+    snprintf(exit_text, sizeof(exit_text),
+             "ldxdw %%r2, [%%r1+%zu]\nadd %%r2, 1000\ncall 58\nmov %%r0, 0\nexit",
+             offsetof(struct pt_regs, rax));
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        struct sta_program *entry =
+            load_type(entry_text, BPF_PROG_TYPE_KPROBE, modes[i] | STA_PROGRAM_TRUSTED);
+        struct sta_program *leaving = load_type(exit_text, BPF_PROG_TYPE_KPROBE, modes[i]);
+        int id = sta_attach_program(*state, &at_entry, entry);
+
+        assert_int_equal(sta_attach_program(*state, &enter, entry), -EINVAL);
+        assert_true(id > 0);
+        assert_int_equal(dispatch(*state, NR), 1 + 100 * NR);
+        assert_int_equal(dispatch(*state, NR + 1), 100);
+        detach(*state, id);
+        id = sta_attach_program(*state, &at_exit, leaving);
+        assert_true(id > 0);
+        assert_int_equal(dispatch(*state, NR), 1100);
+        detach(*state, id);
+        sta_program_free(entry);
+        sta_program_free(leaving);
+    }
+}
+
+static void a_probe_reads_registers_and_no_more(void **state)
+{
+    const struct sta_program_options options = {.size = sizeof(options),
+                                                .type = BPF_PROG_TYPE_KPROBE};
+    static const char *const refused[] = {"ldxdw %r0, [%r1+168]\nexit", "ldxdw %r0, [%r1-8]\nexit",
+                                          "ldxw %r0, [%r1+2]\nexit",
+                                          "mov %r0, 0\nstxdw [%r1+0], %r0\nexit"};
+    struct sta_program *program = load_type("ldxdw %r0, [%r1+160]\nexit", BPF_PROG_TYPE_KPROBE, 0);
+    struct bpf_insn insns[8];
+    char error[128];
+
+    (void)state;
+    sta_program_free(program);
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        size_t count = ebpf_assemble(refused[i], insns, COUNT(insns), error, sizeof(error));
+
+        assert_true(count > 0);
+        assert_int_equal(sta_program_load(&program, insns, count, &options), -EACCES);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_REGISTRY(the_second_argument_is_number_or_result),
         WITH_REGISTRY(the_first_argument_has_the_registers),
         WITH_REGISTRY(there_are_two_arguments_of_all_calls),
+        WITH_REGISTRY(a_probe_has_the_registers_of_the_kernels_function),
+        WITH_REGISTRY(a_probe_reads_registers_and_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

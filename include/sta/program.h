@@ -43,7 +43,7 @@ struct sta_map;
 struct sta_program_options {
     size_t size;
     unsigned flags; /* STA_PROGRAM_* */
-    /* BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT; 0: the first */
+    /* BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_KPROBE; 0: the first */
     uint32_t type;
     const char *name; /* for messages and profilers; NULL: "" */
     /* What it will be attached to, if that is known: then it may read only what this event has. An
@@ -98,13 +98,21 @@ STA_API int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_s
  * format lists; where no format can be read, past the end of sta_sys_enter or sta_sys_exit),
  * -EINVAL also for programs of the type raw tracepoint where the kernel has no such tracepoint:
  * they attach to all calls, and read two arguments: the address of a struct pt_regs, which has the
- * call's arguments and its number, and the number at the entry, the result at the exit.
+ * call's arguments and its number, and the number at the entry, the result at the exit. Those of
+ * the type kprobe (ksyscall, kretsyscall) attach to one call, and read the registers as they are at
+ * the kernel's function for it: its one argument is the address of such a struct, and it returns
+ * the result.
  *
  * What the program returns does not matter to the call: bpf_override_return() does. From any
  * thread; not from inside a callback, since it reads the event's format from tracefs.
  */
 STA_API int sta_attach_program(struct sta *sta, const struct sta_target *target,
                                struct sta_program *program);
+
+/* The extensible form: with a priority, a name (NULL: the program's), a cookie. `callback`,
+ * `user_data` and `flags` have to be 0: else -EINVAL. */
+STA_API int sta_attach_program_with(struct sta *sta, struct sta_program *program,
+                                    const struct sta_attach_options *options);
 
 /*
  * Makes an element of a program array (BPF_MAP_TYPE_PROG_ARRAY) lead to a program, for tail calls.

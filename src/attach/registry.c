@@ -17,7 +17,8 @@
 /* Attaching does not wait for readers; it leaves old lists behind, up to this many bytes. */
 #define RETIRED_SIZE_MAX ((size_t)1024 * 1024)
 
-#define KNOWN_FLAGS STA_CALLBACK_GENERAL_REGS
+#define KNOWN_FLAGS        STA_CALLBACK_GENERAL_REGS
+#define OPTIONS_FIRST_SIZE offsetof(struct sta_attach_options, cookie)
 
 static bool is_valid_target(const struct sta_target *target)
 {
@@ -189,6 +190,7 @@ static struct sta__attachment *attachment_new(struct sta *sta,
     attachment->target = options->target;
     attachment->flags = options->flags;
     attachment->priority = options->priority;
+    attachment->cookie = options->cookie;
     if (options->name)
         strcpy(attachment->name, options->name); /* its length was checked */
     return attachment;
@@ -260,7 +262,7 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
 
     if (!sta || !options)
         return -EINVAL;
-    err = sta__options_copy(&given, sizeof(given), sizeof(given), options);
+    err = sta__options_copy(&given, sizeof(given), OPTIONS_FIRST_SIZE, options);
     if (err < 0)
         return err;
     if (!given.callback || !is_valid_target(&given.target) || (given.flags & ~KNOWN_FLAGS)) {

@@ -34,6 +34,7 @@ struct sta__attachment {
     struct sta_target target;
     unsigned flags;
     int priority;
+    uint64_t cookie;
     char name[STA_ATTACH_NAME_SIZE];
     struct sta__counters *counters;
 };

@@ -4,6 +4,7 @@
  *
  *      <tracefs>/events/syscalls/sys_{enter,exit}_<call>/id      the built-in table's id
  *      <tracefs>/events/raw_syscalls/sys_{enter,exit}/id
+ *      /sys/bus/event_source/devices/kprobe/..                   a type of our own for probes
  *
  * What can be opened is left as it is.
  */
@@ -20,9 +21,11 @@
 #include "base/memory.h"
 #include "base/pages.h"
 #include "bpfcall/hooks.h"
+#include "bpfcall/perf.h"
 
 #define PATH_SIZE 192 /* the longest that is ours is shorter */
-#define PREFIX    "/sys/kernel/"
+#define TEXT_SIZE 16
+#define PREFIX    "/sys/"
 
 /* Copies a path, if it may be one of those. */
 static bool read_path(char path[PATH_SIZE], unsigned long from)
@@ -56,10 +59,10 @@ static const char *skip(const char *text, const char *prefix)
 static bool parse_id_path(const char *path, struct sta_target *target)
 {
     char name[STA_TRACEPOINT_NAME_SIZE];
-    const char *event = skip(path, PREFIX "tracing/events/"), *end;
+    const char *event = skip(path, PREFIX "kernel/tracing/events/"), *end;
 
     if (!event)
-        event = skip(path, PREFIX "debug/tracing/events/");
+        event = skip(path, PREFIX "kernel/debug/tracing/events/");
     end = event ? strrchr(event, '/') : NULL;
     if (!end || strcmp(end, "/id") != 0 || (size_t)(end - event) >= sizeof(name))
         return false;
@@ -84,13 +87,19 @@ static long open_text(const char *text, size_t size, int flags)
     return fd;
 }
 
-static long open_id(const struct sta_target *target, int flags)
+/* What we would say in the place of a file; 0: it is none of these. */
+static int text_of(const char *path, char text[TEXT_SIZE])
 {
-    int id = STA_BUILTIN_ID_BASE + 2 * (target->sys_nr + 1) + (target->is_enter ? 0 : 1);
-    char text[16];
-    int size = snprintf(text, sizeof(text), "%d\n", id);
+    struct sta_target target;
 
-    return open_text(text, (size_t)size, flags);
+    if (strcmp(path, STA__PROBE_TYPE_PATH) == 0)
+        return snprintf(text, TEXT_SIZE, "%u\n", STA__PROBE_TYPE);
+    if (strcmp(path, STA__PROBE_RETURN_PATH) == 0)
+        return snprintf(text, TEXT_SIZE, "config:0\n");
+    if (!parse_id_path(path, &target))
+        return 0;
+    return snprintf(text, TEXT_SIZE, "%d\n",
+                    STA_BUILTIN_ID_BASE + 2 * (target.sys_nr + 1) + (target.is_enter ? 0 : 1));
 }
 
 /* Whether nobody but us has an answer. */
@@ -101,15 +110,17 @@ static bool is_missing(int64_t result)
 
 static long open_at(int dir, unsigned long path_at, unsigned long flags, unsigned long mode)
 {
-    char path[PATH_SIZE];
-    struct sta_target target;
+    char path[PATH_SIZE], text[TEXT_SIZE];
     int64_t result;
+    int size;
 
-    if ((flags & O_ACCMODE) != O_RDONLY || !read_path(path, path_at) ||
-        !parse_id_path(path, &target))
+    if ((flags & O_ACCMODE) != O_RDONLY || !read_path(path, path_at))
+        return STA__NOT_OURS;
+    size = text_of(path, text);
+    if (size == 0)
         return STA__NOT_OURS;
     result = STA__RAW4(SYS_openat, dir, path, flags, mode);
-    return is_missing(result) ? open_id(&target, (int)flags) : (long)result;
+    return is_missing(result) ? open_text(text, (size_t)size, (int)flags) : (long)result;
 }
 
 long sta__hook_open(struct sta__bpf *bpf, const unsigned long *args)

@@ -120,7 +120,8 @@ static int64_t map_event(const struct mapping *mapping, struct sta__perf_event *
     struct sta__perf_ring *ring = atomic_load(&event->ring), *none = NULL;
     int err;
 
-    if (!(mapping->flags & MAP_SHARED) || event->is_tracepoint || mapping->offset != 0)
+    if (!(mapping->flags & MAP_SHARED) || event->program_type != BPF_PROG_TYPE_UNSPEC ||
+        mapping->offset != 0)
         return -EINVAL;
     if (!ring) {
         err = sta__perf_ring_create(&ring, (uint32_t)pages, event->cpu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* perf_event_open(2) for what programs need of it, and ioctl(2) on such events. What is none of
- * ours (counters, other processes, kprobes of kernel functions) the kernel answers. */
+ * ours (counters, other processes, probes of other functions) the kernel answers. */
 #include "bpfcall/perf.h"
 
 #include <errno.h>
@@ -49,7 +49,7 @@ static int fill_tracepoint(struct sta__perf_event *event, const struct perf_even
 
     if (attr->config > INT32_MAX || sta_tracepoint_by_id((int)attr->config, &tracepoint) < 0)
         return -ENOENT;
-    event->is_tracepoint = true;
+    event->program_type = BPF_PROG_TYPE_TRACEPOINT;
     event->target = tracepoint.target;
     return 0;
 }
@@ -75,7 +75,10 @@ static int fill_event(struct sta__perf_event *event, const struct perf_event_att
         return fill_tracepoint(event, attr);
     if (attr->type == PERF_TYPE_SOFTWARE)
         return fill_output(event, pid, cpu);
-    return -ENOENT;
+    if (!sta__perf_probe_target(attr, &event->target))
+        return -ENOENT;
+    event->program_type = BPF_PROG_TYPE_KPROBE;
+    return 0;
 }
 
 /* The attributes that decide whose an event is. False: the kernel says what is wrong with them. */

@@ -17,13 +17,14 @@ struct sta__perf_ring;
 
 struct sta__perf_event {
     struct sta__fd_object object; /* kind STA__FD_PERF; its memfd is empty: a ring has its own */
-    /* A tracepoint's: */
-    bool is_tracepoint;
+    /* Of what type programs are that it can have, and where they run: a tracepoint's or a probe's.
+     * BPF_PROG_TYPE_UNSPEC: it is neither. */
+    uint32_t program_type;
     struct sta_target target;
     /* A BPF output's: made when it is mapped. */
     _Atomic(struct sta__perf_ring *) ring;
     uint32_t cpu;
-    /* What is attached to a tracepoint's: see perf_program.c. */
+    /* What is attached: see perf_program.c. */
     _Atomic(struct sta__bpf_program *) program;
     int attach_id;
 };
@@ -38,5 +39,15 @@ int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program
                           uint64_t cookie);
 /* Detaches it; nothing happens if there is none. */
 void sta__perf_clear_program(struct sta__perf_event *event);
+
+struct perf_event_attr;
+
+/* The call whose function in the kernel is probed, its entry or return; false: something else. */
+bool sta__perf_probe_target(const struct perf_event_attr *attr, struct sta_target *target);
+
+/* What the kernel calls such events; and what we do if it says nothing. */
+#define STA__PROBE_TYPE_PATH   "/sys/bus/event_source/devices/kprobe/type"
+#define STA__PROBE_RETURN_PATH "/sys/bus/event_source/devices/kprobe/format/retprobe"
+#define STA__PROBE_TYPE        4711u
 
 #endif

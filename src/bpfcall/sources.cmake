@@ -22,6 +22,7 @@ target_sources(sta PRIVATE
     bpfcall/object_open.c
     bpfcall/object_section.c
     bpfcall/perf.c
+    bpfcall/perf_probe.c
     bpfcall/perf_program.c
     bpfcall/poll.c
     bpfcall/reach.c

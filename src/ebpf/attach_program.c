@@ -3,8 +3,11 @@
 #include <errno.h>
 
 #include "attach/registry.h"
+#include "base/options.h"
 #include "ebpf/program.h"
 #include "syscalls/event.h"
+
+#define OPTIONS_FIRST_SIZE offsetof(struct sta_attach_options, cookie)
 
 static size_t whole_context(const struct sta_target *target)
 {
@@ -64,23 +67,65 @@ static int check_raw(const struct sta *sta, const struct sta_target *target,
     return -EINVAL;
 }
 
+/* The kernel has a function for each call. */
+static int check_probe(const struct sta *sta, const struct sta_target *target,
+                       const struct sta_program *program)
+{
+    if (target->sys_nr != STA_ALL_SYSCALLS)
+        return 0;
+    sta__log(&sta->log, STA_LOG_ERROR, "program '%s' is a probe of one call, not of all",
+             program->name);
+    return -EINVAL;
+}
+
+static int check(const struct sta *sta, const struct sta_target *target,
+                 const struct sta_program *program)
+{
+    if (program->type == BPF_PROG_TYPE_RAW_TRACEPOINT)
+        return check_raw(sta, target, program);
+    if (program->type == BPF_PROG_TYPE_KPROBE)
+        return check_probe(sta, target, program);
+    return check_limit(sta, target, program);
+}
+
+static sta_callback callback_of(const struct sta_program *program)
+{
+    if (program->type == BPF_PROG_TYPE_RAW_TRACEPOINT)
+        return sta__program_run_raw;
+    if (program->type == BPF_PROG_TYPE_KPROBE)
+        return sta__program_run_probe;
+    return program->run;
+}
+
+int sta_attach_program_with(struct sta *sta, struct sta_program *program,
+                            const struct sta_attach_options *given)
+{
+    struct sta_attach_options options;
+    int err;
+
+    if (!sta || !program || !given)
+        return -EINVAL;
+    err = sta__options_copy(&options, sizeof(options), OPTIONS_FIRST_SIZE, given);
+    if (err < 0 || options.callback || options.user_data || options.flags)
+        return err < 0 ? err : -EINVAL;
+    err = check(sta, &options.target, program);
+    if (err < 0)
+        return err;
+    options.callback = callback_of(program);
+    options.user_data = program;
+    options.flags = STA_CALLBACK_GENERAL_REGS;
+    if (!options.name)
+        options.name = program->name;
+    return sta_attach_with(sta, &options);
+}
+
 int sta_attach_program(struct sta *sta, const struct sta_target *target,
                        struct sta_program *program)
 {
     struct sta_attach_options options = {.size = sizeof(options)};
-    bool is_raw;
-    int err;
 
-    if (!sta || !target || !program)
+    if (!target)
         return -EINVAL;
-    is_raw = program->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
-    err = is_raw ? check_raw(sta, target, program) : check_limit(sta, target, program);
-    if (err < 0)
-        return err;
     options.target = *target;
-    options.callback = is_raw ? sta__program_run_raw : program->run;
-    options.user_data = program;
-    options.flags = STA_CALLBACK_GENERAL_REGS;
-    options.name = program->name;
-    return sta_attach_with(sta, &options);
+    return sta_attach_program_with(sta, program, &options);
 }

@@ -8,6 +8,7 @@
 #include "ebpf/helpers.h"
 #include "ebpf/isa.h"
 #include "ebpf/jiffies.h"
+#include "ebpf/trace.h"
 
 bool sta__helper_is_called(const struct sta__code *code, int32_t id)
 {
@@ -36,7 +37,6 @@ static bool reads_memory(const struct sta__code *code)
 
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
 {
-    (void)log;
     if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
         sta__jiffies_prepare();
     if (sta__helper_is_called(code, BPF_FUNC_get_current_cgroup_id) ||
@@ -47,5 +47,8 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__reads_prepare();
         sta__copy_want();
     }
+    if (sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
+        sta__helper_is_called(code, BPF_FUNC_trace_vprintk))
+        return sta__trace_prepare(log);
     return 0;
 }

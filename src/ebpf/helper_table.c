@@ -11,11 +11,12 @@
 
 #include "ebpf/helpers.h"
 
-#define NO_FUNCTION      NULL, "not offered yet"
-#define NO_KERNEL_OBJECT NULL, "programs here have no objects of the kernel"
-#define NO_SLEEP         NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK          NULL, "tracing progs cannot use bpf_spin_lock yet"
-#define NO_DYNPTR        NULL, "dynptrs are not offered yet"
+#define NO_FUNCTION        NULL, "not offered yet"
+#define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
+#define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
+#define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
+#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
+#define NO_DYNPTR          NULL, "dynptrs are not offered yet"
 
 /* Short names, so that each helper is a line or two. */
 #define ARG(name) STA__ARG_##name
@@ -33,7 +34,7 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_probe_read] = {"probe_read", HAS(probe_read), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_ktime_get_ns] = {"ktime_get_ns", HAS(ktime_get_ns), STA__RET_INTEGER, {ARG(NONE)}},
-    [BPF_FUNC_trace_printk] = {"trace_printk", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_trace_printk] = {"trace_printk", HAS(trace_printk), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_get_prandom_u32] = {"get_prandom_u32", HAS(get_prandom_u32), STA__RET_INTEGER,
         {ARG(NONE)}},
@@ -83,11 +84,11 @@ static const struct sta__helper helpers[] = {
         {ARG(MAP), ARG(UNINIT_MAP_VALUE)}},
     [BPF_FUNC_spin_lock] = {"spin_lock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
     [BPF_FUNC_spin_unlock] = {"spin_unlock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
-    [BPF_FUNC_strtol] = {"strtol", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_strtol] = {"strtol", HAS(strtol), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
-    [BPF_FUNC_strtoul] = {"strtoul", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_strtoul] = {"strtoul", HAS(strtoul), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
-    [BPF_FUNC_send_signal] = {"send_signal", NO_FUNCTION, STA__RET_INTEGER, {ARG(ANYTHING)}},
+    [BPF_FUNC_send_signal] = {"send_signal", HAS(send_signal), STA__RET_INTEGER, {ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_user] = {"probe_read_user", HAS(probe_read_user), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_kernel] = {"probe_read_kernel", HAS(probe_read_kernel), STA__RET_INTEGER,
@@ -96,7 +97,7 @@ static const struct sta__helper helpers[] = {
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_probe_read_kernel_str] = {"probe_read_kernel_str", HAS(probe_read_kernel_str), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", HAS(send_signal_thread), STA__RET_INTEGER,
         {ARG(ANYTHING)}},
     [BPF_FUNC_jiffies64] = {"jiffies64", HAS(jiffies64), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_get_ns_current_pid_tgid] = {"get_ns_current_pid_tgid", HAS(get_ns_current_pid_tgid), STA__RET_INTEGER,
@@ -136,7 +137,7 @@ static const struct sta__helper helpers[] = {
         {ARG(NONE)}},
     [BPF_FUNC_for_each_map_elem] = {"for_each_map_elem", HAS(for_each_map_elem), STA__RET_INTEGER,
         {ARG(MAP), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
-    [BPF_FUNC_snprintf] = {"snprintf", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_snprintf] = {"snprintf", HAS(snprintf), STA__RET_INTEGER,
         {ARG(WRITABLE_MEM_OR_NULL), ARG(SIZE_OR_ZERO), ARG(CONST_STR), ARG(MEM_OR_NULL),
          ARG(SIZE_OR_ZERO)}},
     [BPF_FUNC_timer_init] = {"timer_init", NO_KERNEL_OBJECT, STA__RET_INTEGER,
@@ -146,19 +147,19 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_timer_start] = {"timer_start", NO_KERNEL_OBJECT, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(CTX)}},
-    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_FUNCTION, STA__RET_INTEGER, {ARG(CTX)}},
+    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", HAS(get_attach_cookie), STA__RET_INTEGER,
         {ARG(CTX)}},
     [BPF_FUNC_task_pt_regs] = {"task_pt_regs", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", HAS(get_branch_snapshot), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_trace_vprintk] = {"trace_vprintk", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_trace_vprintk] = {"trace_vprintk", HAS(trace_vprintk), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(MEM_OR_NULL), ARG(SIZE_OR_ZERO)}},
     [BPF_FUNC_find_vma] = {"find_vma", NO_KERNEL_OBJECT, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
     [BPF_FUNC_loop] = {"loop", HAS(loop), STA__RET_INTEGER,
         {ARG(ANYTHING), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
-    [BPF_FUNC_strncmp] = {"strncmp", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_strncmp] = {"strncmp", HAS(strncmp), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(CONST_STR)}},
     [BPF_FUNC_copy_from_user_task] = {"copy_from_user_task", NO_SLEEP, STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING), ARG(KERNEL), ARG(ANYTHING)}},

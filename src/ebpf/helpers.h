@@ -65,12 +65,28 @@ STA__HELPER_FUNCTION(get_current_cgroup_id);
 STA__HELPER_FUNCTION(get_current_ancestor_cgroup_id);
 STA__HELPER_FUNCTION(current_task_under_cgroup);
 
+/* Text: message.h. What is printed goes to the ring of trace.h. */
+STA__HELPER_FUNCTION(strtol);
+STA__HELPER_FUNCTION(strtoul);
+STA__HELPER_FUNCTION(strncmp);
+STA__HELPER_FUNCTION(snprintf);
+STA__HELPER_FUNCTION(trace_printk);
+STA__HELPER_FUNCTION(trace_vprintk);
+
 /* Ticks, jiffies.h. */
 STA__HELPER_FUNCTION(jiffies64);
 
 STA__HELPER_FUNCTION(get_numa_node_id);
 STA__HELPER_FUNCTION(get_smp_processor_id);
 STA__HELPER_FUNCTION(get_prandom_u32);
+
+/* Signals to the process, to the thread: as if the kernel had sent them. */
+STA__HELPER_FUNCTION(send_signal);
+STA__HELPER_FUNCTION(send_signal_thread);
+
+/* sta_current_cookie(). */
+STA__HELPER_FUNCTION(get_attach_cookie);
+STA__HELPER_FUNCTION(get_branch_snapshot);
 
 /* sta_override_return(r2). */
 STA__HELPER_FUNCTION(override_return);

@@ -54,10 +54,10 @@ static int check_options(const struct loading *loading)
         return -EINVAL;
     }
     if (options->type > BPF_PROG_TYPE_UNSPEC && options->type != BPF_PROG_TYPE_TRACEPOINT &&
-        options->type != BPF_PROG_TYPE_RAW_TRACEPOINT) {
+        options->type != BPF_PROG_TYPE_RAW_TRACEPOINT && options->type != BPF_PROG_TYPE_KPROBE) {
         sta__log(&loading->log, STA_LOG_ERROR,
-                 "program '%s': type %u; it can be tracepoint or raw tracepoint", name_of(loading),
-                 options->type);
+                 "program '%s': type %u; it can be tracepoint, raw tracepoint or kprobe",
+                 name_of(loading), options->type);
         return -EINVAL;
     }
     return 0;
@@ -94,7 +94,7 @@ static int verify(struct loading *loading)
 
     if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
-    if (options->target)
+    if (options->target && loading->program->type == BPF_PROG_TYPE_TRACEPOINT)
         how.context_limit = (uint32_t)sta__program_context_limit(options->target);
     err = sta__verify(&loading->code, &how, &result, &log);
     loading->program->processed_insns = result.processed;

@@ -45,6 +45,10 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
 
 #define STA__RAW_CONTEXT_SIZE 16
 
+/* The same for programs of the type kprobe, which are attached to one call: they get a struct
+ * pt_regs. */
+int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
+
 /*
  * How many bytes of the context of this event a program may read, by the kernel's rule: to the end
  * of the last field that the event's format lists. Where there is no format to be read, all of what

@@ -73,6 +73,26 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
     return self->run(arguments, sizeof(arguments), ret, program);
 }
 
+/* The registers of a probe at the kernel's function for one call, as the compiler's calling
+ * convention has them: it takes the caller's registers, and returns the result. */
+int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
+{
+    const struct sta_program *self = program;
+    const struct sta_sys_enter *enter = ctx;
+    const struct sta_sys_exit *leave = ctx;
+    static const unsigned long nothing[6];
+    struct pt_regs regs, caller;
+
+    fill_registers(&regs, 0, nothing);
+    if (ctx_size == sizeof(*enter)) {
+        fill_registers(&caller, enter->id, enter->args);
+        regs.rdi = (uintptr_t)&caller;
+    } else {
+        regs.rax = (unsigned long)leave->ret;
+    }
+    return self->run(&regs, sizeof(regs), ret, program);
+}
+
 int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_size, uint64_t *ret)
 {
     if (!program || !ret || ctx_size < program->context_size)

@@ -32,7 +32,7 @@
 #include "ebpf/code.h"
 
 struct sta__verify_options {
-    uint32_t type;           /* BPF_PROG_TYPE_TRACEPOINT or _RAW_TRACEPOINT */
+    uint32_t type;           /* BPF_PROG_TYPE_TRACEPOINT, _RAW_TRACEPOINT or _KPROBE */
     uint32_t context_limit;  /* bytes of the context that may be read; 0: as many as the type has */
     uint32_t complexity_max; /* instructions to be walked at most; 0: as many as in the kernel */
     /* Helpers that are known but not offered may be called: to compare with the kernel. */

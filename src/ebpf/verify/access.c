@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loads, stores and atomics: what each kind of pointer allows. */
+#include <asm/ptrace.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,10 +109,22 @@ static int access_map_value(struct sta__verifier *v, const struct sta__memory_ac
     return 0;
 }
 
+/* Of which bytes the first one read may be: by type, in the kernel. */
+static void context_bounds(uint32_t type, int32_t *first, int32_t *limit)
+{
+    *first = type == BPF_PROG_TYPE_TRACEPOINT ? COMMON_SIZE : 0;
+    *limit = TRACE_SIZE;
+    if (type == BPF_PROG_TYPE_RAW_TRACEPOINT)
+        *limit = RAW_ARGS_SIZE;
+    else if (type == BPF_PROG_TYPE_KPROBE)
+        *limit = (int32_t)sizeof(struct pt_regs);
+}
+
 static bool is_context_access(const struct sta__verifier *v, const struct sta__memory_access *a)
 {
-    bool is_raw = v->options->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
-    int32_t first = is_raw ? 0 : COMMON_SIZE, limit = is_raw ? RAW_ARGS_SIZE : TRACE_SIZE;
+    int32_t first, limit;
+
+    context_bounds(v->options->type, &first, &limit);
 
     /* The kernel's own limit is one of the first byte; an event's is one of the last. */
     return a->access == STA__READ && a->off >= first && a->off < limit &&
