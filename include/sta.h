@@ -15,6 +15,7 @@
 #include <sta/object.h>
 #include <sta/program.h>
 #include <sta/syscalls.h>
+#include <sta/trace.h>
 #include <sta/transform.h>
 
 #endif

@@ -127,6 +127,8 @@ static inline void twice_load(struct twice *t, const struct bpf_insn *insns, siz
     t->area_fd = t->rodata_fd = t->program_fd = -1;
     twice_make_maps(t, rodata);
     t->our_err = sta_program_load(&t->program, insns, count, &options);
+    if (t->our_err == 0)
+        t->log[0] = 0;
     if (t->area_fd >= 0)
         twice_load_kernels(t, insns, count);
 }
@@ -141,6 +143,8 @@ static inline void twice_run(struct twice *t)
 {
     uint64_t ctx[12] = {0}, ret;
 
+    if (!t->program)
+        dprintf(2, "%s\n", t->log);
     must_equal(sta_program_run(t->program, ctx, sizeof(ctx), &ret), 0);
     if (twice_has_kernel(t))
         must_equal(kernel_run(t->program_fd), 0);

@@ -84,6 +84,7 @@ struct sta__bpf_program {
     uint32_t type, expected_attach_type;
     char name[16];
     uint8_t tag[8];
+    uint32_t insns;
     uint64_t load_time_ns;
     uint32_t created_by_uid;
     bool is_gpl;
@@ -101,6 +102,9 @@ struct sta__bpf_btf {
     uint32_t size;
     struct btf *btf; /* libbpf's */
 };
+
+/* Ends an attachment of a program. */
+void sta__bpf_detach(struct sta__bpf_program *program, int attach_id);
 
 /* `kind` of sta__fds_get_kind() and the struct go together. */
 #define STA__OBJECT_OF(type, object_) ((struct type *)(object_))

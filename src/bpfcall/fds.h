@@ -85,8 +85,10 @@ int sta__fds_open(struct sta__fd_object *object, int flags);
 struct sta__fd_object *sta__fds_get(struct sta__bpf *bpf, int fd);
 /* The same for what is known already. */
 struct sta__fd_object *sta__fds_get_known(struct sta__bpf *bpf, int fd);
-/* For one kind: NULL and *error -EBADF (not open), -EINVAL (an object of another kind), or
- * 0: it is none of ours, and the kernel may know it. */
+/* The same, and if it is NULL *error says why: -EBADF (not open), -EINVAL (something else
+ * altogether), or 0: it is an object of the kernel's. Of one kind: -EINVAL also for another kind.
+ */
+struct sta__fd_object *sta__fds_get_any(struct sta__bpf *bpf, int fd, int *error);
 struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta__fd_kind kind,
                                          int *error);
 

@@ -6,6 +6,7 @@
 #include "ebpf/helper.h"
 #include "ebpf/isa.h"
 #include "ebpf/jiffies.h"
+#include "ebpf/trace.h"
 
 bool sta__helper_is_called(const struct sta__code *code, int32_t id)
 {
@@ -19,12 +20,14 @@ bool sta__helper_is_called(const struct sta__code *code, int32_t id)
 
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
 {
-    (void)log;
     if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
         sta__jiffies_prepare();
     if (sta__helper_is_called(code, BPF_FUNC_get_current_cgroup_id) ||
         sta__helper_is_called(code, BPF_FUNC_get_current_ancestor_cgroup_id) ||
         sta__helper_is_called(code, BPF_FUNC_current_task_under_cgroup))
         sta__cgroup_prepare();
+    if (sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
+        sta__helper_is_called(code, BPF_FUNC_trace_vprintk))
+        return sta__trace_prepare(log);
     return 0;
 }

@@ -53,6 +53,14 @@ STA__HELPER_FUNCTION(get_current_cgroup_id);
 STA__HELPER_FUNCTION(get_current_ancestor_cgroup_id);
 STA__HELPER_FUNCTION(current_task_under_cgroup);
 
+/* Text: message.h. What is printed goes to the ring of trace.h. */
+STA__HELPER_FUNCTION(strtol);
+STA__HELPER_FUNCTION(strtoul);
+STA__HELPER_FUNCTION(strncmp);
+STA__HELPER_FUNCTION(snprintf);
+STA__HELPER_FUNCTION(trace_printk);
+STA__HELPER_FUNCTION(trace_vprintk);
+
 /* Ticks, jiffies.h. */
 STA__HELPER_FUNCTION(jiffies64);
 

@@ -7,6 +7,7 @@ target_sources(sta PRIVATE
     ebpf/code_decode.c
     ebpf/form.c
     ebpf/helper_prepare.c
+    ebpf/helper_license.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
     ebpf/jit.c
@@ -24,6 +25,7 @@ target_sources(sta PRIVATE
     ebpf/jit_seal.c
     ebpf/load.c
     ebpf/map_program.c
+    ebpf/trace_read.c
     ebpf/verify.c
     ebpf/verify/access.c
     ebpf/verify/alu.c

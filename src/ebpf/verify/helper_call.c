@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ebpf/message.h"
 #include "ebpf/verify/verifier.h"
 
 #define MAX_ERRNO 4095
@@ -215,6 +216,22 @@ static int check_string(struct sta__verifier *v, uint8_t reg)
                          map->value_size, (long long)off);
     if (!memchr((const char *)map->values + off, 0, map->value_size - (size_t)off))
         return sta__deny(v, -EINVAL, "string is not zero-terminated");
+    return 0;
+}
+
+/* Of snprintf: what it prints is known, and so is how many arguments there are. */
+static int check_format(struct sta__verifier *v)
+{
+    const struct sta__reg *format = sta__reg_of(v->state, BPF_REG_3);
+    const struct sta__reg *size = sta__reg_of(v->state, BPF_REG_5);
+    const char *text = (const char *)format->map->values + format->off + format->n.bits.value;
+    uint64_t args_size = size->n.bits.value;
+
+    if (args_size % sizeof(uint64_t))
+        return sta__deny(v, -EINVAL, "R5 is not a multiple of 8: %llu",
+                         (unsigned long long)args_size);
+    if (sta__format_prepare(text, SIZE_MAX, NULL, (uint32_t)(args_size / 8), NULL) < 0)
+        return sta__deny(v, -EINVAL, "Invalid format string");
     return 0;
 }
 
@@ -431,6 +448,9 @@ static int check_available(struct sta__verifier *v, const struct sta__helper *he
 {
     if (!helper)
         return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
+    if (v->options->is_not_gpl && sta__helper_is_gpl(id))
+        return sta__deny(v, -EINVAL,
+                         "cannot call GPL-restricted function from non-GPL compatible program");
     if (id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task)
         return sta__deny(v, -EINVAL, "%s", helper->why_not);
     if (!helper->fn && !v->options->allow_missing_helpers)
@@ -448,6 +468,8 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
         err = check_arg(v, &call, i);
     if (!err)
         err = sta__check_helper_map(v, call.helper, call.id, call.map);
+    if (!err && call.id == BPF_FUNC_snprintf)
+        err = check_format(v);
     if (!err && call.fill.size)
         err = fill(v, &call.fill);
     if (!err && call.released)

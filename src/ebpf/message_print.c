@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Printing: on the dispatch path, see message.h. */
+#include "ebpf/message.h"
+
+#include "ebpf/letters.h"
+
+struct printer {
+    char *to;
+    size_t size, length;
+};
+
+static void put(struct printer *p, char c)
+{
+    if (p->length + 1 < p->size)
+        p->to[p->length] = c;
+    p->length++;
+}
+
+/* Widths may be millions; only what there is room for takes time. */
+static void pad(struct printer *p, char c, size_t count)
+{
+    while (count && p->length + 1 < p->size) {
+        put(p, c);
+        count--;
+    }
+    p->length += count;
+}
+
+static size_t length_of(const char *text)
+{
+    size_t length = 0;
+
+    while (text[length])
+        length++;
+    return length;
+}
+
+static void put_text(struct printer *p, const char *text, size_t length, uint32_t width,
+                     uint8_t flags)
+{
+    size_t fill = width > length ? width - length : 0;
+
+    if (!(flags & STA__FORMAT_LEFT))
+        pad(p, ' ', fill);
+    for (size_t i = 0; i < length; i++)
+        put(p, text[i]);
+    if (flags & STA__FORMAT_LEFT)
+        pad(p, ' ', fill);
+}
+
+/* A number's digits, backwards. */
+static size_t digits_of(char *out, uint64_t value, unsigned base, char ten)
+{
+    size_t count = 0;
+
+    do {
+        unsigned digit = (unsigned)(value % base);
+
+        out[count++] = (char)(digit < 10 ? '0' + digit : ten + digit - 10);
+        value /= base;
+    } while (value);
+    return count;
+}
+
+static void put_number(struct printer *p, const struct sta__conversion *c, uint64_t value,
+                       unsigned base, bool is_signed)
+{
+    bool is_left = c->flags & STA__FORMAT_LEFT, is_zero = c->flags & STA__FORMAT_ZERO;
+    char digits[24], sign = 0;
+    size_t count, used, fill;
+
+    if (is_signed) {
+        sign = c->flags & STA__FORMAT_PLUS ? '+' : c->flags & STA__FORMAT_SPACE ? ' ' : 0;
+        if ((int64_t)value < 0) {
+            sign = '-';
+            value = -value;
+        }
+    }
+    count = digits_of(digits, value, base, c->kind == 'X' ? 'A' : 'a');
+    used = count + (sign != 0);
+    fill = c->width > used ? c->width - used : 0;
+    if (!is_left && !is_zero)
+        pad(p, ' ', fill);
+    if (sign)
+        put(p, sign);
+    if (!is_left && is_zero)
+        pad(p, '0', fill);
+    while (count)
+        put(p, digits[--count]);
+    if (is_left)
+        pad(p, ' ', fill);
+}
+
+static void put_int(struct printer *p, const struct sta__conversion *c, uint64_t value)
+{
+    bool is_signed = c->kind == 'd';
+
+    if (!c->is_long)
+        value = is_signed ? (uint64_t)(int64_t)(int32_t)value : (uint32_t)value;
+    put_number(p, c, value, c->kind == 'x' || c->kind == 'X' ? 16 : 10, is_signed);
+}
+
+/* An address as it is: 16 digits, unless there is a width. */
+static void put_address(struct printer *p, const struct sta__conversion *c, uint64_t value)
+{
+    struct sta__conversion full = *c;
+
+    if (!c->width) {
+        full.width = 16;
+        full.flags |= STA__FORMAT_ZERO;
+    }
+    put_number(p, &full, value, 16, false);
+}
+
+static void put_symbol(struct printer *p, const struct sta__conversion *c, uint64_t value)
+{
+    char text[24] = {'0', 'x'}, digits[20];
+    size_t count = digits_of(digits, value, 16, 'a'), length = 2;
+
+    while (count)
+        text[length++] = digits[--count];
+    put_text(p, text, length, c->width, c->flags);
+}
+
+static void put_pointer(struct printer *p, const struct sta__conversion *c,
+                        const struct sta__format_args *args, uint32_t index)
+{
+    const char *made = args->room + args->texts_at[index];
+
+    switch (c->detail) {
+    case 's':
+    case 'S':
+        put_symbol(p, c, args->values[index]);
+        break;
+    case 'B':
+    case 'i':
+    case 'I':
+        put_text(p, made, length_of(made), 0, 0);
+        break;
+    default:
+        put_address(p, c, args->values[index]);
+    }
+}
+
+static void put_argument(struct printer *p, const struct sta__conversion *c,
+                         const struct sta__format_args *args, uint32_t index)
+{
+    const char *text = args->room + args->texts_at[index];
+    char character = (char)args->values[index];
+
+    if (c->kind == 's')
+        /* The kernel looks at no width of those that begin with %p. */
+        put_text(p, text, length_of(text), c->detail ? 0 : c->width, c->flags);
+    else if (c->kind == 'c')
+        put_text(p, &character, 1, c->width, c->flags);
+    else if (c->kind == 'p')
+        put_pointer(p, c, args, index);
+    else
+        put_int(p, c, args->values[index]);
+}
+
+size_t sta__format_print(char *to, size_t size, const char *format,
+                         const struct sta__format_args *args)
+{
+    struct printer p = {to, size, 0};
+    struct sta__conversion conversion;
+    uint32_t index = 0;
+
+    for (size_t i = 0; format[i]; i++) {
+        if (format[i] != '%' || format[i + 1] == '%') {
+            put(&p, format[i]);
+            i += format[i] == '%';
+            continue;
+        }
+        i += sta__format_read(format + i + 1, &conversion);
+        put_argument(&p, &conversion, args, index++);
+        /* Letters behind an address are taken for a part of its conversion. */
+        while (conversion.detail && sta__is_alnum((uint8_t)format[i + 1]))
+            i++;
+    }
+    if (size)
+        to[p.length < size ? p.length : size - 1] = 0;
+    return p.length;
+}
