@@ -36,7 +36,8 @@
 struct sta__bpf {
     struct sta *sta;
     struct sta__log log;
-    unsigned flags; /* STA_EMULATE_* */
+    unsigned flags;   /* STA_EMULATE_* */
+    bool has_own_btf; /* and not the kernel's: own_btf.h */
     int hooks[STA__HOOKS_MAX], hook_count;
     /* fds.c */
     struct sta__lock lock;

@@ -28,6 +28,8 @@ target_sources(sta PRIVATE
     bpfcall/object_open.c
     bpfcall/object_section.c
     bpfcall/other_command.c
+    bpfcall/own_btf.c
+    bpfcall/own_btf_suffices.c
     bpfcall/perf.c
     bpfcall/perf_probe.c
     bpfcall/perf_program.c
