@@ -240,11 +240,12 @@ static void options_of_other_versions_are_understood_where_possible(void **state
     atomic_int runs = 0;
     struct later_options options = {.known = valid_options(&runs)};
 
-    for (size_t size = 0; size < sizeof(options.known); size++) {
+    for (size_t size = 0; size < offsetof(struct sta_attach_options, cookie); size++) {
         options.known.size = size;
         assert_int_equal(sta_attach_with(*state, &options.known), -EINVAL);
     }
-    for (size_t size = sizeof(options.known); size <= sizeof(options); size++) {
+    for (size_t size = offsetof(struct sta_attach_options, cookie); size <= sizeof(options);
+         size++) {
         options.known.size = size;
         assert_true(sta_attach_with(*state, &options.known) > 0);
     }

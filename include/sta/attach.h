@@ -85,6 +85,9 @@ struct sta_attach_options {
     unsigned flags; /* STA_CALLBACK_* */
     int priority; /* lower runs earlier within the group; equal ones in attach order; 0 normally */
     const char *name; /* for sta_attach_info(); shorter than STA_ATTACH_NAME_SIZE; may be NULL */
+    /* What sta_current_cookie() says in the callback, and bpf_get_attach_cookie() in a program:
+     * which of several attachments of the same callback this is. */
+    uint64_t cookie;
 };
 
 /*

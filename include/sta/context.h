@@ -68,6 +68,10 @@ STA_API int sta_override_return(int64_t value);
  */
 STA_API const unsigned long *sta_current_args(void);
 
+/* The cookie that the running callback was attached with, see sta_attach_options; 0 when no
+ * callback is running on this thread. Async-signal-safe, no system call. */
+STA_API uint64_t sta_current_cookie(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -259,6 +259,13 @@ int sta_override_return(int64_t value)
     return 0;
 }
 
+uint64_t sta_current_cookie(void)
+{
+    const struct sta__run *run = current_run(__builtin_frame_address(0));
+
+    return run ? run->entry->attachment->cookie : 0;
+}
+
 const unsigned long *sta_current_args(void)
 {
     const struct sta__run *run = current_run(__builtin_frame_address(0));

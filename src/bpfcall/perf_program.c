@@ -7,13 +7,15 @@
 /* Who has `program` swapped from or to NULL owns `attach_id`. BUSY: somebody is at it. */
 #define BUSY ((struct sta__bpf_program *)-1)
 
-static int attach(struct sta__perf_event *event, struct sta__bpf_program *program)
+static int attach(struct sta__perf_event *event, struct sta__bpf_program *program, uint64_t cookie)
 {
+    struct sta_attach_options options = {
+        .size = sizeof(options), .target = event->target, .cookie = cookie};
     int id;
 
     if (program->type != event->program_type)
         return -EINVAL;
-    id = sta_attach_program(event->object.bpf->sta, &event->target, program->program);
+    id = sta_attach_program_with(event->object.bpf->sta, program->program, &options);
     if (id < 0)
         return id;
     event->attach_id = id;
@@ -26,12 +28,11 @@ int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program
     struct sta__bpf_program *none = NULL;
     int err;
 
-    (void)cookie;
     if (event->program_type == BPF_PROG_TYPE_UNSPEC)
         return -EINVAL;
     if (!atomic_compare_exchange_strong(&event->program, &none, BUSY))
         return -EEXIST;
-    err = attach(event, program);
+    err = attach(event, program, cookie);
     if (err == 0)
         sta__fds_hold(&program->object);
     /* Release, as all are that say nothing: whoever takes the program out sees its attach id. */

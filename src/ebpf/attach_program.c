@@ -3,8 +3,11 @@
 #include <errno.h>
 
 #include "attach/registry.h"
+#include "base/options.h"
 #include "ebpf/program.h"
 #include "syscalls/event.h"
+
+#define OPTIONS_FIRST_SIZE offsetof(struct sta_attach_options, cookie)
 
 static size_t whole_context(const struct sta_target *target)
 {
@@ -94,21 +97,44 @@ static sta_callback callback_of(const struct sta_program *program)
     return program->run;
 }
 
+static void detached(void *program)
+{
+    sta__program_put(program);
+}
+
+int sta_attach_program_with(struct sta *sta, struct sta_program *program,
+                            const struct sta_attach_options *given)
+{
+    struct sta_attach_options options;
+    int err;
+
+    if (!sta || !program || !given)
+        return -EINVAL;
+    err = sta__options_copy(&options, sizeof(options), OPTIONS_FIRST_SIZE, given);
+    if (err < 0 || options.callback || options.user_data || options.flags)
+        return err < 0 ? err : -EINVAL;
+    err = check(sta, &options.target, program);
+    if (err < 0)
+        return err;
+    options.callback = callback_of(program);
+    options.user_data = program;
+    options.flags = STA_CALLBACK_GENERAL_REGS;
+    if (!options.name)
+        options.name = program->name;
+    sta__program_get(program);
+    err = sta__attach_owned(sta, &options, detached);
+    if (err < 0)
+        sta__program_put(program);
+    return err;
+}
+
 int sta_attach_program(struct sta *sta, const struct sta_target *target,
                        struct sta_program *program)
 {
     struct sta_attach_options options = {.size = sizeof(options)};
-    int err;
 
-    if (!sta || !target || !program)
+    if (!target)
         return -EINVAL;
-    err = check(sta, target, program);
-    if (err < 0)
-        return err;
     options.target = *target;
-    options.callback = callback_of(program);
-    options.user_data = program;
-    options.flags = STA_CALLBACK_GENERAL_REGS;
-    options.name = program->name;
-    return sta_attach_with(sta, &options);
+    return sta_attach_program_with(sta, program, &options);
 }

@@ -56,8 +56,12 @@ struct sta__helper {
     enum sta__arg args[5];
 };
 
-/* The helper of this number; NULL: the kernel has none either. */
+/* The helper of this number; NULL: the kernel has none either, for programs that trace. */
 const struct sta__helper *sta__helper_find(int32_t id);
+
+/* What the kernel calls the helper of this number, without bpf_, whoever may call it; NULL: there
+ * is none, as far as the headers know. */
+const char *sta__helper_name(int32_t id);
 
 struct sta__code;
 struct sta__log;

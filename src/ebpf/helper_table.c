@@ -11,11 +11,12 @@
 
 #include "ebpf/helpers.h"
 
-#define NO_FUNCTION      NULL, "not offered yet"
-#define NO_KERNEL_OBJECT NULL, "programs here have no objects of the kernel"
-#define NO_SLEEP         NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK          NULL, "tracing progs cannot use bpf_spin_lock yet"
-#define NO_DYNPTR        NULL, "dynptrs are not offered yet"
+#define NO_FUNCTION        NULL, "not offered yet"
+#define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
+#define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
+#define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
+#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
+#define NO_DYNPTR          NULL, "dynptrs are not offered yet"
 
 /* Short names, so that each helper is a line or two. */
 #define ARG(name) STA__ARG_##name
@@ -30,7 +31,7 @@ static const struct sta__helper helpers[] = {
         {ARG(MAP), ARG(MAP_KEY), ARG(MAP_VALUE), ARG(ANYTHING)}},
     [BPF_FUNC_map_delete_elem] = {"map_delete_elem", HAS(map_delete_elem), STA__RET_INTEGER,
         {ARG(MAP), ARG(MAP_KEY)}},
-    [BPF_FUNC_probe_read] = {"probe_read", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_read] = {"probe_read", HAS(probe_read), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_ktime_get_ns] = {"ktime_get_ns", HAS(ktime_get_ns), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_trace_printk] = {"trace_printk", HAS(trace_printk), STA__RET_INTEGER,
@@ -57,13 +58,13 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_get_stackid] = {"get_stackid", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING)}},
     [BPF_FUNC_get_current_task] = {"get_current_task", NO_FUNCTION, STA__RET_INTEGER, {ARG(NONE)}},
-    [BPF_FUNC_probe_write_user] = {"probe_write_user", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_write_user] = {"probe_write_user", HAS(probe_write_user), STA__RET_INTEGER,
         {ARG(ANYTHING), ARG(MEM), ARG(SIZE)}},
     [BPF_FUNC_current_task_under_cgroup] = {
         "current_task_under_cgroup", HAS(current_task_under_cgroup), STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING)}},
     [BPF_FUNC_get_numa_node_id] = {"get_numa_node_id", HAS(get_numa_node_id), STA__RET_INTEGER, {ARG(NONE)}},
-    [BPF_FUNC_probe_read_str] = {"probe_read_str", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_read_str] = {"probe_read_str", HAS(probe_read_str), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_perf_event_read_value] = {"perf_event_read_value", NO_FUNCTION, STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING), ARG(UNINIT_MEM), ARG(SIZE)}},
@@ -87,16 +88,16 @@ static const struct sta__helper helpers[] = {
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
     [BPF_FUNC_strtoul] = {"strtoul", HAS(strtoul), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
-    [BPF_FUNC_send_signal] = {"send_signal", NO_FUNCTION, STA__RET_INTEGER, {ARG(ANYTHING)}},
-    [BPF_FUNC_probe_read_user] = {"probe_read_user", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_send_signal] = {"send_signal", HAS(send_signal), STA__RET_INTEGER, {ARG(ANYTHING)}},
+    [BPF_FUNC_probe_read_user] = {"probe_read_user", HAS(probe_read_user), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_probe_read_kernel] = {"probe_read_kernel", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_read_kernel] = {"probe_read_kernel", HAS(probe_read_kernel), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_probe_read_user_str] = {"probe_read_user_str", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_read_user_str] = {"probe_read_user_str", HAS(probe_read_user_str), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_probe_read_kernel_str] = {"probe_read_kernel_str", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_probe_read_kernel_str] = {"probe_read_kernel_str", HAS(probe_read_kernel_str), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_send_signal_thread] = {"send_signal_thread", HAS(send_signal_thread), STA__RET_INTEGER,
         {ARG(ANYTHING)}},
     [BPF_FUNC_jiffies64] = {"jiffies64", HAS(jiffies64), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_get_ns_current_pid_tgid] = {"get_ns_current_pid_tgid", HAS(get_ns_current_pid_tgid), STA__RET_INTEGER,
@@ -146,11 +147,11 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_timer_start] = {"timer_start", NO_KERNEL_OBJECT, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(CTX)}},
-    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_FUNCTION, STA__RET_INTEGER, {ARG(CTX)}},
+    [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", HAS(get_attach_cookie), STA__RET_INTEGER,
         {ARG(CTX)}},
     [BPF_FUNC_task_pt_regs] = {"task_pt_regs", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
-    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_branch_snapshot] = {"get_branch_snapshot", HAS(get_branch_snapshot), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_trace_vprintk] = {"trace_vprintk", HAS(trace_vprintk), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(MEM_OR_NULL), ARG(SIZE_OR_ZERO)}},

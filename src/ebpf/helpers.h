@@ -33,6 +33,18 @@ STA__HELPER_FUNCTION(ringbuf_submit);
 STA__HELPER_FUNCTION(ringbuf_discard);
 STA__HELPER_FUNCTION(ringbuf_query);
 
+/* Memory of the process, base/copy_user.h, and of the kernel: of that there is the image of the
+ * task only, task.h. */
+STA__HELPER_FUNCTION(probe_read);
+STA__HELPER_FUNCTION(probe_read_str);
+STA__HELPER_FUNCTION(probe_read_user);
+STA__HELPER_FUNCTION(probe_read_user_str);
+STA__HELPER_FUNCTION(probe_read_kernel);
+STA__HELPER_FUNCTION(probe_read_kernel_str);
+STA__HELPER_FUNCTION(probe_write_user);
+/* To be called before: finds out which addresses of the kernel there can be. */
+void sta__reads_prepare(void);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */
@@ -67,6 +79,14 @@ STA__HELPER_FUNCTION(jiffies64);
 STA__HELPER_FUNCTION(get_numa_node_id);
 STA__HELPER_FUNCTION(get_smp_processor_id);
 STA__HELPER_FUNCTION(get_prandom_u32);
+
+/* Signals to the process, to the thread: as if the kernel had sent them. */
+STA__HELPER_FUNCTION(send_signal);
+STA__HELPER_FUNCTION(send_signal_thread);
+
+/* sta_current_cookie(). */
+STA__HELPER_FUNCTION(get_attach_cookie);
+STA__HELPER_FUNCTION(get_branch_snapshot);
 
 /* sta_override_return(r2). */
 STA__HELPER_FUNCTION(override_return);

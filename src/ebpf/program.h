@@ -7,6 +7,7 @@
 
 #include <sta/program.h>
 
+#include "base/after_grace.h"
 #include "base/log.h"
 #include "ebpf/interpret.h"
 #include "ebpf/jit.h"
@@ -23,9 +24,22 @@ struct sta_program {
     struct sta__jit jit;                  /* empty: it is interpreted */
     uint32_t type;
     size_t insns, processed_insns;
-    size_t context_size; /* bytes from the context's beginning that have to be there */
+    size_t context_size;   /* bytes from the context's beginning that have to be there */
+    struct sta_map **maps; /* that it uses, each once; it holds them */
+    uint32_t map_count;
+    _Atomic uint32_t references;
+    struct sta__after_grace after_grace;
     char name[STA__PROGRAM_NAME_SIZE];
 };
+
+/*
+ * Who has a program holds a reference to it: the one that loaded it, each of its attachments,
+ * program arrays that lead to it, file descriptors and links of bpf(2). It goes with the last one,
+ * when it runs nowhere any more. From any thread, also inside callbacks; not in signal handlers
+ * that may interrupt malloc. The latter may wait for callbacks on other threads.
+ */
+void sta__program_get(struct sta_program *program);
+void sta__program_put(struct sta_program *program);
 
 /* `run` of programs that use what is per CPU: `run_leased` under a lease, maps/lease.h. -EBUSY: no
  * CPU came free, and the program did not run. */

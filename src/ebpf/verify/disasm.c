@@ -99,7 +99,7 @@ static int memory(char *out, size_t size, const struct bpf_insn *insn)
 static int jump(char *out, size_t size, const struct bpf_insn *insn)
 {
     char reg = sta__insn_class(insn) == BPF_JMP32 ? 'w' : 'r';
-    const struct sta__helper *helper;
+    const char *helper;
 
     if (insn->code == STA__OP_JA)
         return snprintf(out, size, "(%02x) goto pc%+d", insn->code, insn->off);
@@ -110,9 +110,9 @@ static int jump(char *out, size_t size, const struct bpf_insn *insn)
     if (sta__insn_is_subprog_call(insn))
         return snprintf(out, size, "(%02x) call pc%+d", insn->code, insn->imm);
     if (insn->code == STA__OP_CALL) {
-        helper = sta__helper_find(insn->imm);
+        helper = sta__helper_name(insn->imm);
         return snprintf(out, size, "(%02x) call %s%s#%d", insn->code, helper ? "bpf_" : "unknown",
-                        helper ? helper->name : "", insn->imm);
+                        helper ? helper : "", insn->imm);
     }
     if (BPF_SRC(insn->code) == BPF_X)
         return snprintf(out, size, "(%02x) if %c%d %s %c%d goto pc%+d", insn->code, reg,

@@ -8,6 +8,7 @@
 
 #include "ebpf/message.h"
 #include "ebpf/verify/verifier.h"
+#include "maps/types.h"
 
 #define MAX_ERRNO 4095
 
@@ -446,11 +447,17 @@ static int fill(struct sta__verifier *v, const struct sta__fill *fill)
 
 static int check_available(struct sta__verifier *v, const struct sta__helper *helper, int32_t id)
 {
-    if (!helper)
+    if (!helper && !sta__helper_name(id))
         return sta__deny(v, -EINVAL, "invalid func unknown#%d", id);
+    if (!helper)
+        return sta__deny(v, -EINVAL, "program of this type cannot use helper bpf_%s#%d",
+                         sta__helper_name(id), id);
     if (v->options->is_not_gpl && sta__helper_is_gpl(id))
         return sta__deny(v, -EINVAL,
                          "cannot call GPL-restricted function from non-GPL compatible program");
+    if (id == BPF_FUNC_get_func_ip && v->options->type != BPF_PROG_TYPE_KPROBE)
+        return sta__deny(v, -STA__ENOTSUPP, "func bpf_%s#%d not supported for program type %u",
+                         helper->name, id, v->options->type);
     if (id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task)
         return sta__deny(v, -EINVAL, "%s", helper->why_not);
     if (!helper->fn && !v->options->allow_missing_helpers)
