@@ -6,7 +6,7 @@
  *      emulate.c      sta_emulate_start(): which calls are hooked, and by what
  *      call.c         bpf(2): sizes of attributes, and which function answers which command
  *      map_command.c, element_command.c, batch_command.c     maps
- *      program_command.c, btf.c, link.c, info.c, ids.c       the other commands
+ *      program_command.c, btf.c, link.c, info.c, id_command.c the other commands
  *      fds.c, close.c   what descriptors stand for, and their end
  *      perf.h ..        perf_event_open(2), its ioctls, mmap(2) of rings, epoll_ctl(2), tracefs
  *

@@ -16,7 +16,7 @@ target_sources(sta PRIVATE
     bpfcall/fds.c
     bpfcall/files.c
     bpfcall/hooks.c
-    bpfcall/ids.c
+    bpfcall/id_command.c
     bpfcall/info.c
     bpfcall/link.c
     bpfcall/map_command.c
