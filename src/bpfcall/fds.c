@@ -205,7 +205,8 @@ int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags)
 {
     int fd, err;
 
-    object->poll_fd = -1;
+    if (object->kind != STA__FD_MAP && object->kind != STA__FD_PERF)
+        object->poll_fd = -1;
     if (object->kind != STA__FD_MAP)
         object->fd = -1;
     err = prepare_own(object);

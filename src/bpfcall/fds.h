@@ -69,9 +69,9 @@ struct sta__fd_object {
 /*
  * Makes an object known and opens its first descriptor, the lowest one that is free and
  * close-on-exec, with access `flags`: O_RDWR, O_RDONLY or O_WRONLY. The caller has filled in kind
- * and ops, and for maps `id` and `fd`; for others an id is chosen and a memfd is made. On error
- * nothing is known of it and the caller frees it. -EMFILE and others of memfd_create(2) and
- * open(2).
+ * and ops, `poll_fd` of maps and perf events, and for maps `id` and `fd`; for others an id is
+ * chosen and a memfd is made. On error nothing is known of it and the caller frees it. -EMFILE and
+ * others of memfd_create(2) and open(2).
  */
 int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags);
 

@@ -16,7 +16,7 @@ target_sources(sta PRIVATE
     bpfcall/fds.c
     bpfcall/files.c
     bpfcall/hooks.c
-    bpfcall/ids.c
+    bpfcall/id_command.c
     bpfcall/info.c
     bpfcall/link.c
     bpfcall/map_command.c
@@ -28,6 +28,8 @@ target_sources(sta PRIVATE
     bpfcall/object_open.c
     bpfcall/object_section.c
     bpfcall/other_command.c
+    bpfcall/own_btf.c
+    bpfcall/own_btf_suffices.c
     bpfcall/perf.c
     bpfcall/perf_probe.c
     bpfcall/perf_program.c

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* See tracing.h. The ids are those of the running kernel's BTF. */
+/* See tracing.h. The ids are those of the running kernel's BTF, or of our own. */
 #include "bpfcall/tracing.h"
 
 #include <bpf/btf.h>
 #include <errno.h>
 #include <string.h>
+
+#include "bpfcall/own_btf.h"
 
 /* The type of a raw tracepoint is a typedef, of this and its name. */
 #define PREFIX "btf_trace_"
@@ -30,7 +32,7 @@ int sta__tracing_find(struct sta__command *command, struct sta__bpf_program *pro
     if (attr->expected_attach_type != BPF_TRACE_RAW_TP || attr->attach_btf_obj_fd)
         return sta__command_refuse(command, -EINVAL,
                                    "only raw tracepoints of the kernel are attached to by BTF");
-    kernel = btf__load_vmlinux_btf();
+    kernel = command->bpf->has_own_btf ? sta__own_btf_new() : btf__load_vmlinux_btf();
     if (!kernel)
         return sta__command_refuse(command, -EINVAL, "the kernel's BTF cannot be read");
     type = btf__type_by_id(kernel, attr->attach_btf_id);
