@@ -60,8 +60,13 @@ STA_API int sta_map_create(struct sta_map **out, const struct sta_map_options *o
  */
 STA_API int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *options);
 
-/* Gives this process's view of the map back; NULL is allowed. The map goes with its last view. No
- * program that uses it may be loaded, and no other call be under way. */
+/*
+ * Gives the map back; NULL is allowed. No other call with it may be under way. Programs that use it
+ * and maps that have it as an element keep it; a program array, though, is empty from then on.
+ *
+ * This process's view of the map goes with the last of them, and the map with its last view. Like
+ * sta_detach() this may wait for callbacks on other threads: hold no lock that they may want.
+ */
 STA_API void sta_map_close(struct sta_map *map);
 
 /* The map's memfd, which belongs to the map; -EINVAL for NULL. */
@@ -131,11 +136,12 @@ STA_API int sta_map_delete_batch(struct sta_map *map, const void *keys, uint32_t
 
 /*
  * Maps of maps (ARRAY_OF_MAPS, HASH_OF_MAPS): makes an element lead to a map, where the kernel's
- * hosts give a file descriptor. The inner map has to be like `inner` of the options, and to stay
- * while it can be looked up; a process finds what it, or a process it was forked from, had open
- * then. sta_map_lookup() gives its id, sta_map_delete() takes it out.
+ * hosts give a file descriptor. The inner map has to be like `inner` of the options, and may be
+ * closed afterwards; a process finds what it, or a process it was forked from, had open then.
+ * sta_map_lookup() gives its id, sta_map_delete() takes it out; by that, and by setting it, the map
+ * that the element led to before may end, as by sta_map_close().
  *
- * Returns 0 or -errno: -EINVAL (not such a map, or not alike), -E2BIG, -ENFILE, those of
+ * Returns 0 or -errno: -EINVAL (not such a map, or not alike), -E2BIG, -ENFILE, -ENOMEM, those of
  * sta_map_update(). Not from inside a callback.
  */
 STA_API int sta_map_set_map(struct sta_map *map, const void *key, struct sta_map *inner,

@@ -6,7 +6,7 @@
  *      emulate.c      sta_emulate_start(): which calls are hooked, and by what
  *      call.c         bpf(2): sizes of attributes, and which function answers which command
  *      map_command.c, element_command.c, batch_command.c     maps
- *      program_command.c, btf.c, link.c, info.c, ids.c       the other commands
+ *      program_command.c, btf.c, link.c, info.c, id_command.c the other commands
  *      fds.c, close.c   what descriptors stand for, and their end
  *      perf.h ..        perf_event_open(2), its ioctls, mmap(2) of rings, epoll_ctl(2), tracefs
  *
@@ -36,7 +36,8 @@
 struct sta__bpf {
     struct sta *sta;
     struct sta__log log;
-    unsigned flags; /* STA_EMULATE_* */
+    unsigned flags;   /* STA_EMULATE_* */
+    bool has_own_btf; /* and not the kernel's: own_btf.h */
     int hooks[STA__HOOKS_MAX], hook_count;
     /* fds.c */
     struct sta__lock lock;
@@ -84,6 +85,7 @@ struct sta__bpf_program {
     uint32_t type, expected_attach_type;
     char name[16];
     uint8_t tag[8];
+    uint32_t insns;
     uint64_t load_time_ns;
     uint32_t created_by_uid;
     bool is_gpl;
@@ -101,6 +103,9 @@ struct sta__bpf_btf {
     uint32_t size;
     struct btf *btf; /* libbpf's */
 };
+
+/* Ends an attachment of a program. */
+void sta__bpf_detach(struct sta__bpf_program *program, int attach_id);
 
 /* `kind` of sta__fds_get_kind() and the struct go together. */
 #define STA__OBJECT_OF(type, object_) ((struct type *)(object_))

@@ -7,6 +7,7 @@
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <sta/map.h>
@@ -205,7 +206,8 @@ int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags)
 {
     int fd, err;
 
-    object->poll_fd = -1;
+    if (object->kind != STA__FD_MAP && object->kind != STA__FD_PERF)
+        object->poll_fd = -1;
     if (object->kind != STA__FD_MAP)
         object->fd = -1;
     err = prepare_own(object);
@@ -284,14 +286,40 @@ struct sta__fd_object *sta__fds_get(struct sta__bpf *bpf, int fd)
     return sta__adopt_map(bpf, fd, &stat);
 }
 
-struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta__fd_kind kind,
-                                         int *error)
+/* Whether the kernel itself has an object behind a descriptor, by what /proc shows of it. */
+static int why_not_ours(int fd)
+{
+    static const char *const kernels[] = {"anon_inode:bpf", "anon_inode:btf",
+                                          "anon_inode:[perf_event]"};
+    char path[64], target[64];
+    int64_t size;
+
+    if (STA__RAW2(SYS_fcntl, fd, F_GETFD) == -EBADF)
+        return -EBADF;
+    snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+    size = STA__RAW4(SYS_readlinkat, AT_FDCWD, path, target, sizeof(target));
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        int64_t length = (int64_t)strlen(kernels[i]);
+
+        if (size >= length && memcmp(target, kernels[i], (size_t)length) == 0)
+            return 0;
+    }
+    return size < 0 ? 0 : -EINVAL;
+}
+
+struct sta__fd_object *sta__fds_get_any(struct sta__bpf *bpf, int fd, int *error)
 {
     struct sta__fd_object *object = sta__fds_get(bpf, fd);
 
-    *error = 0;
-    if (!object && STA__RAW2(SYS_fcntl, fd, F_GETFD) == -EBADF)
-        *error = -EBADF;
+    *error = object ? 0 : why_not_ours(fd);
+    return object;
+}
+
+struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta__fd_kind kind,
+                                         int *error)
+{
+    struct sta__fd_object *object = sta__fds_get_any(bpf, fd, error);
+
     if (!object || object->kind == kind)
         return object;
     sta__fds_put(object);

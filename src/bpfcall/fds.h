@@ -69,9 +69,9 @@ struct sta__fd_object {
 /*
  * Makes an object known and opens its first descriptor, the lowest one that is free and
  * close-on-exec, with access `flags`: O_RDWR, O_RDONLY or O_WRONLY. The caller has filled in kind
- * and ops, and for maps `id` and `fd`; for others an id is chosen and a memfd is made. On error
- * nothing is known of it and the caller frees it. -EMFILE and others of memfd_create(2) and
- * open(2).
+ * and ops, `poll_fd` of maps and perf events, and for maps `id` and `fd`; for others an id is
+ * chosen and a memfd is made. On error nothing is known of it and the caller frees it. -EMFILE and
+ * others of memfd_create(2) and open(2).
  */
 int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags);
 
@@ -85,8 +85,10 @@ int sta__fds_open(struct sta__fd_object *object, int flags);
 struct sta__fd_object *sta__fds_get(struct sta__bpf *bpf, int fd);
 /* The same for what is known already. */
 struct sta__fd_object *sta__fds_get_known(struct sta__bpf *bpf, int fd);
-/* For one kind: NULL and *error -EBADF (not open), -EINVAL (an object of another kind), or
- * 0: it is none of ours, and the kernel may know it. */
+/* The same, and if it is NULL *error says why: -EBADF (not open), -EINVAL (something else
+ * altogether), or 0: it is an object of the kernel's. Of one kind: -EINVAL also for another kind.
+ */
+struct sta__fd_object *sta__fds_get_any(struct sta__bpf *bpf, int fd, int *error);
 struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta__fd_kind kind,
                                          int *error);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Helpers that read what an address names, and may name nothing. On the dispatch path. */
+#include <asm/ptrace.h>
 #include <errno.h>
 #include <stddef.h>
 
 #include "base/copy_user.h"
 #include "base/memory.h"
 #include "ebpf/helpers.h"
+#include "ebpf/program.h"
 #include "ebpf/task.h"
 
 /* What bpf_probe_read takes for a user address: with four levels of page tables (TASK_SIZE_MAX). */
@@ -44,7 +46,18 @@ static bool is_canonical(uint64_t address)
     return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
 
-/* Of what the kernel has, a program here can read the image of its task only. */
+/* Of what the kernel has, a program here can read the image of its task, and the registers of the
+ * call that it was run for. */
+static const void *kernel_memory(uint64_t from, uint32_t size)
+{
+    uint64_t registers = (uintptr_t)sta__program_registers;
+
+    if (sta__unlikely(registers) && from - registers < sizeof(struct pt_regs) &&
+        size <= sizeof(struct pt_regs) - (from - registers))
+        return pointer(from);
+    return sta__task_image_at(from, size);
+}
+
 static int64_t kernel_address_error(uint64_t from)
 {
     if (from < KERNEL_START || (from >= VSYSCALL_START && from < VSYSCALL_END) ||
@@ -55,7 +68,7 @@ static int64_t kernel_address_error(uint64_t from)
 
 static int64_t read_kernel(void *to, uint64_t from, uint32_t size)
 {
-    const void *image = sta__task_image_at(from, size);
+    const void *image = kernel_memory(from, size);
     int64_t err;
 
     if (sta__likely(image)) {
@@ -76,7 +89,7 @@ static int64_t read_kernel_string(char *to, uint64_t from, uint32_t size)
     if (size == 0)
         return 0;
     for (uint32_t i = 0; i < size; i++) {
-        image = sta__task_image_at(from + i, 1);
+        image = kernel_memory(from + i, 1);
         if (!image) {
             clear(to, size);
             return kernel_address_error(from + i);

@@ -16,7 +16,6 @@
 #include "ebpf/program.h"
 #include "ebpf/verify.h"
 #include "maps/lease.h"
-#include "maps/objects.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -92,6 +91,7 @@ static int verify(struct loading *loading)
     struct sta__verify_result result;
     int err;
 
+    how.is_not_gpl = options->license && !sta__license_is_gpl(options->license);
     if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
     if (options->target && loading->program->type == BPF_PROG_TYPE_TRACEPOINT)
@@ -183,10 +183,20 @@ static int make_program(struct loading *loading, size_t count)
         return -ENOMEM;
     }
     loading->program = program;
+    atomic_init(&program->references, 1);
     program->insns = count;
     program->type = loading->options.type ? loading->options.type : BPF_PROG_TYPE_TRACEPOINT;
     strncpy(program->name, name_of(loading), sizeof(program->name) - 1);
     return 0;
+}
+
+/* They are the program's now. */
+static void keep_maps(struct loading *loading)
+{
+    loading->program->maps = loading->code.maps;
+    loading->program->map_count = loading->code.map_count;
+    loading->code.maps = NULL;
+    loading->code.map_count = 0;
 }
 
 int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, size_t count,
@@ -206,6 +216,7 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
     if (loading.options.log_buf && loading.options.log_size)
         loading.options.log_buf[0] = '\0';
     sta__clock_prepare();
+    sta__after_grace_rest();
     err = check_options(&loading);
     if (err == 0)
         err = make_program(&loading, count);
@@ -219,22 +230,14 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = make_runnable(&loading);
     if (err == 0)
         err = lease(&loading);
+    if (err == 0)
+        keep_maps(&loading);
     sta__code_free(&loading.code);
     if (err == 0)
         *out = loading.program;
     else
         sta_program_free(loading.program);
     return err;
-}
-
-void sta_program_free(struct sta_program *program)
-{
-    if (!program)
-        return;
-    sta__object_forget(&program->tail); /* in program arrays */
-    sta__interpreted_free(program->interpreted);
-    sta__jit_free(&program->jit);
-    free(program);
 }
 
 int sta_program_info(const struct sta_program *program, struct sta_program_info *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Creating, opening and closing maps. Not on the dispatch path. */
+/* Creating and opening maps. Not on the dispatch path. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,6 @@
 #include "base/options.h"
 #include "base/pages.h"
 #include "maps/lease.h"
-#include "maps/objects.h"
 #include "maps/ring.h"
 #include "maps/types.h"
 
@@ -179,6 +178,7 @@ static int prepare_process(struct making *making)
     if (err < 0)
         return err;
     sta__clock_prepare();
+    sta__after_grace_rest();
     making->map = calloc(1, sizeof(*making->map));
     if (!making->map)
         return refuse(making, -ENOMEM, "no memory");
@@ -191,6 +191,7 @@ static uint32_t random_id(void)
     uint32_t id = 0;
 
     STA__RAW3(SYS_getrandom, &id, sizeof(id), 0);
+    id &= INT32_MAX; /* as in the kernel, whose ids are asked for in order */
     return id ? id : 1;
 }
 
@@ -348,18 +349,4 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
     making.map->is_frozen =
         atomic_load(&making.map->head->is_frozen) && (making.map->flags & BPF_F_RDONLY_PROG);
     return finish(&making, out);
-}
-
-void sta_map_close(struct sta_map *map)
-{
-    if (!map)
-        return;
-    if (map->type == BPF_MAP_TYPE_RINGBUF)
-        sta__ring_forget(map);
-    sta__object_forget(map);
-    if (map->head)
-        STA__RAW2(SYS_munmap, map->head, map->size + map->again_size);
-    if (map->fd >= 0)
-        STA__RAW1(SYS_close, map->fd);
-    free(map);
 }
