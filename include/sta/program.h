@@ -61,6 +61,9 @@ struct sta_program_options {
     uint32_t log_level; /* STA_VERIFIER_LOG_* */
     sta_log_fn log;     /* receives one line about a refusal; may be NULL */
     void *log_data;
+    /* As in bpf(2): some helpers are for programs with a license compatible with the GPL. NULL: it
+     * is not asked. */
+    const char *license;
 };
 
 /*

@@ -33,6 +33,18 @@ STA__HELPER_FUNCTION(ringbuf_submit);
 STA__HELPER_FUNCTION(ringbuf_discard);
 STA__HELPER_FUNCTION(ringbuf_query);
 
+/* Memory of the process, base/copy_user.h, and of the kernel: of that there is the image of the
+ * task only, task.h. */
+STA__HELPER_FUNCTION(probe_read);
+STA__HELPER_FUNCTION(probe_read_str);
+STA__HELPER_FUNCTION(probe_read_user);
+STA__HELPER_FUNCTION(probe_read_user_str);
+STA__HELPER_FUNCTION(probe_read_kernel);
+STA__HELPER_FUNCTION(probe_read_kernel_str);
+STA__HELPER_FUNCTION(probe_write_user);
+/* To be called before: finds out which addresses of the kernel there can be. */
+void sta__reads_prepare(void);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */

@@ -105,6 +105,7 @@ static int verify(struct loading *loading)
     struct sta__verify_result result;
     int err;
 
+    how.is_not_gpl = options->license && !sta__license_is_gpl(options->license);
     if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
     if (options->target && loading->program->type == BPF_PROG_TYPE_TRACEPOINT)

@@ -8,6 +8,7 @@
 #include <sta/program.h>
 
 #include "base/after_grace.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "ebpf/interpret.h"
 #include "ebpf/jit.h"
@@ -62,6 +63,12 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
 /* The same for programs of the type kprobe, which are attached to one call: they get a struct
  * pt_regs. */
 int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
+
+struct pt_regs;
+
+/* The registers to which the context of the program that runs on this thread leads; NULL: it has
+ * none. To programs they are memory of the kernel. */
+extern STA__HIDDEN STA__THREAD_LOCAL const struct pt_regs *sta__program_registers;
 
 /*
  * How many bytes of the context of this event a program may read, by the kernel's rule: to the end

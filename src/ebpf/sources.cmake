@@ -8,6 +8,7 @@ target_sources(sta PRIVATE
     ebpf/form.c
     ebpf/helper_names.c
     ebpf/helper_prepare.c
+    ebpf/helper_license.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
     ebpf/jit.c

@@ -208,6 +208,7 @@ static uint32_t random_id(void)
     uint32_t id = 0;
 
     STA__RAW3(SYS_getrandom, &id, sizeof(id), 0);
+    id &= INT32_MAX; /* as in the kernel, whose ids are asked for in order */
     return id ? id : 1;
 }
 
