@@ -388,6 +388,8 @@ static int set_result(struct sta__verifier *v, const struct call *call)
             return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
         r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
         r0->map = call->map;
+        if (sta__holds_maps(call->map->type) && !sta__inner_map(v, call->map))
+            return -ENOMEM;
         break;
     case STA__RET_RECORD_OR_NULL:
     case STA__RET_MEM_OR_NULL:
