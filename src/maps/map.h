@@ -47,6 +47,8 @@ struct sta__map_ops {
     /* For hosts, as bpf(2) has it: values are copied, those of all CPUs in a row, each of a
      * multiple of 8 bytes. */
     long (*read)(struct sta_map *map, const void *key, void *value);
+    /* The same under the value's lock: of types whose values can have one. */
+    long (*read_locked)(struct sta_map *map, const void *key, void *value);
     long (*write)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
     long (*take)(struct sta_map *map, const void *key, void *value);    /* reads and removes */
     long (*next_key)(struct sta_map *map, const void *key, void *next); /* key NULL: the first */
@@ -127,6 +129,9 @@ struct sta_map {
      * BPF_PSEUDO_MAP_VALUE points into the first; NULL: it has no such place. */
     void *values;
     uint32_t value_stride;
+
+    bool has_lock; /* a struct bpf_spin_lock in each value: value_lock.h */
+    uint32_t lock_at;
 
     uint32_t cpus; /* values of each key */
     /* What it holds is one CPU's: programs that use it run under a lease, lease.h. */
