@@ -184,7 +184,6 @@ static void end(struct sta__verifier *v)
     }
     sta__state_free(v->state);
     sta__values_free(&v->values);
-    sta__inner_maps_free(v);
     free(v->pending);
     free(v->ids);
     free(v->info);

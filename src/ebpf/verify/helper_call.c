@@ -357,8 +357,9 @@ static void set_integer(struct sta__verifier *v, const struct call *call)
 
 static bool is_never_null(const struct call *call)
 {
+    /* Arrays in maps may be shorter than the one that the outer map was made with. */
     return call->id == BPF_FUNC_map_lookup_elem && call->key_is_known &&
-           call->key < call->map->max_entries;
+           call->key < call->map->max_entries && !(call->map->flags & BPF_F_INNER_MAP);
 }
 
 static int acquire(struct sta__verifier *v, uint32_t id)
@@ -388,8 +389,6 @@ static int set_result(struct sta__verifier *v, const struct call *call)
             return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
         r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
         r0->map = call->map;
-        if (sta__holds_maps(call->map->type) && !sta__inner_map(v, call->map))
-            return -ENOMEM;
         break;
     case STA__RET_RECORD_OR_NULL:
     case STA__RET_MEM_OR_NULL:

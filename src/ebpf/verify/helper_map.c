@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Which helpers take which maps. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "ebpf/verify/verifier.h"
-#include "maps/map.h"
-#include "maps/shared.h"
 
 /* Maps of these types are for these helpers only. */
 static const struct {
@@ -28,49 +25,6 @@ static const struct {
     {BPF_MAP_TYPE_TASK_STORAGE, {BPF_FUNC_task_storage_get, BPF_FUNC_task_storage_delete}},
 };
 
-/* What a program finds in a map of maps: as much as is known of all that can be there. */
-struct sta__inner_map {
-    struct sta_map map;
-    const struct sta_map *outer;
-    struct sta__inner_map *next;
-};
-
-bool sta__holds_maps(uint32_t type)
-{
-    return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
-}
-
-const struct sta_map *sta__inner_map(struct sta__verifier *v, const struct sta_map *outer)
-{
-    const struct sta__map_attributes *attributes = &outer->head->attributes;
-    struct sta__inner_map *inner = v->inner_maps;
-
-    while (inner && inner->outer != outer)
-        inner = inner->next;
-    if (inner)
-        return &inner->map;
-    inner = calloc(1, sizeof(*inner));
-    if (!inner)
-        return NULL;
-    inner->outer = outer;
-    inner->map.type = attributes->inner_type;
-    inner->map.key_size = attributes->inner_key_size;
-    inner->map.value_size = attributes->inner_value_size;
-    inner->map.flags = attributes->inner_flags;
-    /* max_entries is 0: of no index is it known that there is such an element. */
-    inner->next = v->inner_maps;
-    v->inner_maps = inner;
-    return &inner->map;
-}
-
-void sta__inner_maps_free(struct sta__verifier *v)
-{
-    for (struct sta__inner_map *inner = v->inner_maps, *next; inner; inner = next) {
-        next = inner->next;
-        free(inner);
-    }
-}
-
 static bool is_listed(const int32_t *helpers, int32_t id)
 {
     for (int i = 0; i < 6 && helpers[i]; i++) {
@@ -92,7 +46,7 @@ static bool map_fits(uint32_t type, int32_t id)
             is_special = true; /* the helper is for another type */
         }
     }
-    if (sta__holds_maps(type))
+    if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS)
         return id == BPF_FUNC_map_lookup_elem;
     if (id == BPF_FUNC_map_lookup_percpu_elem)
         return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||

@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "ebpf/verify/verifier.h"
-#include "maps/map.h"
 
 /* Objects may be at low addresses here, and far below one of them is NULL. Moved upwards, a pointer
  * does not come round: its offset has no more than 63 bits. */
@@ -114,14 +113,12 @@ static void set_null_or_not(struct sta__verifier *v, struct sta__reg *reg, void 
         sta__reg_const(v, reg, 0);
         return;
     }
-    if (reg->type == STA__REG_MAP_VALUE_OR_NULL && sta__holds_maps(reg->map->type)) {
-        reg->type = STA__REG_MAP;
-        reg->map = sta__inner_map(v, reg->map); /* there since it was looked up */
-        reg->id = 0;
-        return;
-    }
     reg->type--; /* the type without _OR_NULL stands before the one with it */
     reg->id = 0;
+    if (reg->type == STA__REG_MAP_VALUE && reg->map->inner) {
+        reg->type = STA__REG_MAP;
+        reg->map = reg->map->inner;
+    }
 }
 
 static void drop_ref(struct sta__state *state, uint32_t id)

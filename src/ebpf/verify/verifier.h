@@ -71,8 +71,6 @@ struct sta__verifier {
     uint32_t pending_count, pending_room;
     struct sta__values values;
 
-    struct sta__inner_map *inner_maps; /* helper_map.c */
-
     uint32_t last_id;
     uint32_t last_rounds;
     /* The callback has just returned to the call that is next, whose rounds have this number;
@@ -205,11 +203,6 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 /* helper_map.c */
 int sta__check_helper_map(struct sta__verifier *v, const struct sta__helper *helper, int32_t id,
                           const struct sta_map *map);
-/* Whether elements of such maps are maps; and what those are like, as long as the verifier lasts:
- * NULL: no memory. */
-bool sta__holds_maps(uint32_t type);
-const struct sta_map *sta__inner_map(struct sta__verifier *v, const struct sta_map *outer);
-void sta__inner_maps_free(struct sta__verifier *v);
 
 /* calls.c */
 int sta__check_call(struct sta__verifier *v, const struct bpf_insn *insn);
