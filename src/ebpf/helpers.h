@@ -45,6 +45,11 @@ STA__HELPER_FUNCTION(probe_write_user);
 /* To be called before: finds out which addresses of the kernel there can be. */
 void sta__reads_prepare(void);
 
+/* The application's stack, by frame pointers. The kernel's (without BPF_F_USER_STACK) is empty. No
+ * build ids are known: with BPF_F_USER_BUILD_ID each element says so, and has the address. */
+STA__HELPER_FUNCTION(get_stack);
+STA__HELPER_FUNCTION(get_stackid);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */

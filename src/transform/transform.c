@@ -123,7 +123,8 @@ static void set_active(struct sta *sta, unsigned flags)
     bool is_private = (flags & STA_TRANSFORM_PRIVATE_STACK) != 0;
 
     atomic_store_explicit(&sta__entry_kind,
-                          STA__CALL_VECTORS | (is_private ? STA__CALL_PRIVATE_STACK : 0),
+                          STA__CALL_VECTORS | STA__CALL_SITE |
+                              (is_private ? STA__CALL_PRIVATE_STACK : 0),
                           memory_order_relaxed);
     /* Release: whoever sees the registry sees it made. */
     atomic_store_explicit(&sta__active, sta, memory_order_release);
