@@ -33,6 +33,15 @@ STA__HELPER_FUNCTION(ringbuf_submit);
 STA__HELPER_FUNCTION(ringbuf_discard);
 STA__HELPER_FUNCTION(ringbuf_query);
 
+/* Dynptrs, dynptr.h. */
+STA__HELPER_FUNCTION(dynptr_from_mem);
+STA__HELPER_FUNCTION(dynptr_read);
+STA__HELPER_FUNCTION(dynptr_write);
+STA__HELPER_FUNCTION(dynptr_data);
+STA__HELPER_FUNCTION(ringbuf_reserve_dynptr);
+STA__HELPER_FUNCTION(ringbuf_submit_dynptr);
+STA__HELPER_FUNCTION(ringbuf_discard_dynptr);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */

@@ -32,6 +32,7 @@ target_sources(sta PRIVATE
     ebpf/verify/calls.c
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
+    ebpf/verify/dynptr.c
     ebpf/verify/helper_call.c
     ebpf/verify/helper_map.c
     ebpf/verify/jump.c
