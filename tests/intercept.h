@@ -41,6 +41,7 @@
 
 #include <sta.h>
 
+#include "base/copy_user.h"
 #include "base/gate.h"
 
 #define UNUSED            __attribute__((unused))
@@ -204,12 +205,15 @@ UNUSED static struct seen *count_calls(struct sta *sta, int sys_nr)
     return seen;
 }
 
-/* With STA_TRANSFORM_* flags. 0 or -errno. */
+/* With STA_TRANSFORM_* flags. 0 or -errno. With STA_TEST_READS in the environment SIGSEGV and
+ * SIGBUS are shared, as when there is a program that reads memory. */
 UNUSED static int try_install(struct sta *sta, unsigned flags)
 {
     const struct sta_transform_options options = {
         .size = sizeof(options), .method = wanted_method(), .flags = flags};
 
+    if (getenv("STA_TEST_READS"))
+        sta__copy_want();
     return sta_transform_install(sta, &options);
 }
 

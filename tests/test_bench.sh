@@ -40,6 +40,17 @@ bench_maps_fills_its_table()
     done
 }
 
+bench_reads_fills_its_table()
+{
+    "$STA_BUILD_DIR/tests/bench/bench_reads" --quick >"$work/table" ||
+        fail "bench_reads: status $?" "$(cat "$work/table")"
+    local row
+    for row in 'the loop alone' '16 bytes' '16 bytes of a bad address' '16 bytes, SIGSEGV blocked'; do
+        grep -qE "^ +$row +[0-9.]+ +[0-9.]+" "$work/table" ||
+            fail "no figures for '$row' in:" "$(cat "$work/table")"
+    done
+}
+
 bench_vm_fills_its_tables()
 {
     "$STA_BUILD_DIR/tests/bench/bench_vm" --quick >"$work/table" ||
@@ -55,7 +66,7 @@ bench_vm_fills_its_tables()
 benches_refuse_what_they_do_not_know()
 {
     local bench status
-    for bench in bench_dispatch bench_intercept bench_maps bench_vm; do
+    for bench in bench_dispatch bench_intercept bench_maps bench_reads bench_vm; do
         status=0
         "$STA_BUILD_DIR/tests/bench/$bench" --rounds 0 >"$work/out" 2>&1 || status=$?
         [ $status -eq 2 ] || fail "$bench --rounds 0: status $status, not 2"
@@ -65,5 +76,6 @@ benches_refuse_what_they_do_not_know()
 bench_dispatch_fills_its_table
 bench_intercept_fills_its_tables
 bench_maps_fills_its_table
+bench_reads_fills_its_table
 bench_vm_fills_its_tables
 benches_refuse_what_they_do_not_know

@@ -255,7 +255,7 @@ static void what_is_not_ours_is_nobodys(void **state)
     (void)state;
     assert_null(sta__fds_get(bpf, fd));
     assert_null(sta__fds_get_kind(bpf, fd, STA__FD_MAP, &error));
-    assert_int_equal(error, 0);
+    assert_int_equal(error, -EINVAL);
     assert_int_equal(close_fd(bpf, fd), 0);
     assert_null(sta__fds_get_kind(bpf, fd, STA__FD_MAP, &error));
     assert_int_equal(error, -EBADF);

@@ -14,7 +14,7 @@ mapfile -t path_members < <(
 )
 [ ${#path_members[@]} -gt 10 ] || fail "src/CMakeLists.txt does not list the path's sources"
 path_members+=(
-    call_apart.S.o gate.S.o entry.S.o
+    call_apart.S.o copy_user.S.o gate.S.o entry.S.o faults.S.o
     vectors.S.o vectors.c.o # save and restore vector state
     scan_blocks.S.o         # does so around itself
 )

@@ -216,7 +216,9 @@ static void tail_calls_go_where_the_array_says(void **state)
         assert_int_equal(sta_map_delete(maps[0], &index), 0);
         assert_int_equal(run(jumper), 3);
         assert_int_equal(sta_map_set_program(maps[0], index, answerer), 0);
-        sta_program_free(answerer); /* its element is empty then */
+        sta_program_free(answerer); /* the element keeps it */
+        assert_int_equal(run(jumper), 42);
+        assert_int_equal(sta_map_delete(maps[0], &index), 0);
         assert_int_equal(run(jumper), 3);
         sta_program_free(jumper);
         sta_map_close(maps[0]);

@@ -2,7 +2,8 @@
 /*
  * The host's own use of signals that may carry interception: as without it.
  *
- * Each test runs for SIGSYS, for SIGILL and for SIGTRAP, in turn the value of `carried`.
+ * Each test runs for SIGSYS, SIGILL, SIGTRAP, SIGSEGV and SIGBUS, in turn the value of `carried`.
+ * The last two matter with STA_TEST_READS.
  */
 #include "intercept.h"
 
@@ -31,6 +32,8 @@ static void on_siginfo(int signal, siginfo_t *info, void *context)
 {
     if (info->si_signo == SIGILL && info->si_code > 0) /* behind the instruction */
         ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 2;
+    if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) && info->si_code > 0)
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 3; /* at it */
     handled_info = *info; /* volatile: raise() and kill() are declared as leaf functions */
     on_signal(signal);
 }
@@ -95,9 +98,29 @@ static void set_filter(void)
     CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
+static const char *bad_address(void)
+{
+    static char *behind_end;
+    int fd;
+
+    if (carried == SIGSEGV)
+        return (const char *)8;
+    if (behind_end)
+        return behind_end;
+    fd = memfd_create("empty", 0);
+    behind_end = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    CHECK(behind_end != MAP_FAILED);
+    return behind_end;
+}
+
 /* By an instruction, so that the kernel cannot put it off. */
 static void cause_one(void)
 {
+    if (carried == SIGSEGV || carried == SIGBUS) {
+        __asm__ volatile("mov (%%rax), %%rax" : : "a"(bad_address()) : "memory");
+        return;
+    }
     if (carried == SIGILL) {
         __asm__ volatile("ud2");
     } else if (carried == SIGTRAP) {
@@ -137,6 +160,10 @@ static void check_caused(void)
         CHECK_EQ(handled_info.si_code, ILL_ILLOPN);
     if (carried == SIGTRAP)
         CHECK_EQ(handled_info.si_code, SI_KERNEL);
+    if (carried == SIGSEGV || carried == SIGBUS) {
+        CHECK_EQ(handled_info.si_code, carried == SIGSEGV ? SEGV_MAPERR : BUS_ADRERR);
+        CHECK(handled_info.si_addr == bad_address());
+    }
     if (carried != SIGSYS)
         return;
     CHECK_EQ(handled_info.si_code, 1 /* SYS_SECCOMP */);
@@ -597,7 +624,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_thread_in_sigwait_notices_neither_install_nor_remove),
     };
 
-    static const int signals[] = {SIGSYS, SIGILL, SIGTRAP};
+    static const int signals[] = {SIGSYS, SIGILL, SIGTRAP, SIGSEGV, SIGBUS};
     int failed = 0;
 
     if (become_whom_asked(argc, argv))

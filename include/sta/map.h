@@ -35,8 +35,11 @@ struct sta_map_options {
     uint32_t type;                 /* BPF_MAP_TYPE_* */
     uint32_t key_size, value_size; /* bytes */
     uint32_t max_entries;
-    uint32_t map_flags;          /* BPF_F_* */
-    uint64_t map_extra;          /* Bloom filters: how many hashes; else 0 */
+    uint32_t map_flags; /* BPF_F_* */
+    uint64_t map_extra; /* Bloom filters: how many hashes; else 0 */
+    /* Where in each value a struct bpf_spin_lock is, at a multiple of 4; has_spin_lock 0: nowhere.
+     * In the kernel the value's BTF says so. Hash maps and arrays. */
+    uint32_t has_spin_lock, spin_lock_at;
     const char *name;            /* letters, digits, '_' and '.', at most 15; may be NULL */
     const struct sta_map *inner; /* maps of maps: what the inner ones have to be like */
     sta_log_fn log;              /* receives one line about a refusal; may be NULL */
@@ -60,8 +63,13 @@ STA_API int sta_map_create(struct sta_map **out, const struct sta_map_options *o
  */
 STA_API int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *options);
 
-/* Gives this process's view of the map back; NULL is allowed. The map goes with its last view. No
- * program that uses it may be loaded, and no other call be under way. */
+/*
+ * Gives the map back; NULL is allowed. No other call with it may be under way. Programs that use it
+ * and maps that have it as an element keep it; a program array, though, is empty from then on.
+ *
+ * This process's view of the map goes with the last of them, and the map with its last view. Like
+ * sta_detach() this may wait for callbacks on other threads: hold no lock that they may want.
+ */
 STA_API void sta_map_close(struct sta_map *map);
 
 /* The map's memfd, which belongs to the map; -EINVAL for NULL. */
@@ -81,6 +89,12 @@ STA_API int sta_map_cpus_join(int fd);
 
 /* How many values each key of a map per CPU has. */
 STA_API uint32_t sta_map_cpus(void);
+
+/*
+ * Values with a lock: with BPF_F_LOCK among the flags the value is copied under it, and an update
+ * changes it in place, as in the kernel; -EINVAL if there is none. Without, copies leave the lock
+ * alone. A value that is read has zeroes there.
+ */
 
 /*
  * Copies the value of `key`, those of all CPUs in a row, each of value_size bytes rounded up to 8.
@@ -131,11 +145,12 @@ STA_API int sta_map_delete_batch(struct sta_map *map, const void *keys, uint32_t
 
 /*
  * Maps of maps (ARRAY_OF_MAPS, HASH_OF_MAPS): makes an element lead to a map, where the kernel's
- * hosts give a file descriptor. The inner map has to be like `inner` of the options, and to stay
- * while it can be looked up; a process finds what it, or a process it was forked from, had open
- * then. sta_map_lookup() gives its id, sta_map_delete() takes it out.
+ * hosts give a file descriptor. The inner map has to be like `inner` of the options, and may be
+ * closed afterwards; a process finds what it, or a process it was forked from, had open then.
+ * sta_map_lookup() gives its id, sta_map_delete() takes it out; by that, and by setting it, the map
+ * that the element led to before may end, as by sta_map_close().
  *
- * Returns 0 or -errno: -EINVAL (not such a map, or not alike), -E2BIG, -ENFILE, those of
+ * Returns 0 or -errno: -EINVAL (not such a map, or not alike), -E2BIG, -ENFILE, -ENOMEM, those of
  * sta_map_update(). Not from inside a callback.
  */
 STA_API int sta_map_set_map(struct sta_map *map, const void *key, struct sta_map *inner,

@@ -51,8 +51,8 @@ struct sta_program_options {
      */
     const struct sta_target *target;
     /* Finds the map that an instruction names by file descriptor (BPF_PSEUDO_MAP_FD and
-     * BPF_PSEUDO_MAP_VALUE) or by index (.._IDX). Returns 0 or -errno. The program keeps the map.
-     * NULL: there are none. */
+     * BPF_PSEUDO_MAP_VALUE) or by index (.._IDX). Returns 0 or -errno. The program keeps the map:
+     * it may be closed once the program is loaded. NULL: there are none. */
     int (*find_map)(void *find_data, int fd_or_index, int is_index, struct sta_map **out);
     void *find_data;
     /* What the verifier says, as text in many lines, cut off at log_size - 1 bytes. */
@@ -61,6 +61,9 @@ struct sta_program_options {
     uint32_t log_level; /* STA_VERIFIER_LOG_* */
     sta_log_fn log;     /* receives one line about a refusal; may be NULL */
     void *log_data;
+    /* As in bpf(2): some helpers are for programs with a license compatible with the GPL. NULL: it
+     * is not asked. */
+    const char *license;
 };
 
 /*
@@ -78,8 +81,12 @@ struct sta_program_options {
 STA_API int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, size_t count,
                              const struct sta_program_options *options);
 
-/* Gives the program back; NULL is allowed. It must be attached nowhere (sta_detach() returned 0, or
- * the registry is freed) and run on no thread. */
+/*
+ * Gives the program back; NULL is allowed. Where it is attached, and in program arrays, it stays
+ * and runs; it goes when it was detached everywhere and taken out of them. sta_program_run() must
+ * not be running it. Like sta_detach() this may wait for callbacks on other threads: hold no lock
+ * that they may want.
+ */
 STA_API void sta_program_free(struct sta_program *program);
 
 /*
@@ -116,11 +123,12 @@ STA_API int sta_attach_program_with(struct sta *sta, struct sta_program *program
 
 /*
  * Makes an element of a program array (BPF_MAP_TYPE_PROG_ARRAY) lead to a program, for tail calls.
- * sta_map_delete() takes it out, and so does the program's end; processes that were forked before
- * it was loaded do not find it.
+ * The array keeps the program. sta_map_delete() takes it out, another program takes its place, and
+ * the array is empty when nobody but programs has it any more, see sta_map_close(). Processes that
+ * were forked before the program was loaded do not find it.
  *
  * Returns 0 or -errno: -EINVAL (no program array), -E2BIG (past its end), -EPERM (BPF_F_RDONLY, or
- * frozen), -ENFILE (more programs and maps in arrays than there can be). Not from inside a
+ * frozen), -ENFILE (more programs and maps in arrays than there can be), -ENOMEM. Not from inside a
  * callback.
  */
 STA_API int sta_map_set_program(struct sta_map *map, uint32_t index, struct sta_program *program);

@@ -266,6 +266,13 @@ uint64_t sta_current_cookie(void)
     return run ? run->entry->attachment->cookie : 0;
 }
 
+const struct sta__call_site *sta__current_site(void)
+{
+    const struct sta__run *run = current_run(__builtin_frame_address(0));
+
+    return run && (run->kind & STA__CALL_SITE) ? (const struct sta__call_site *)run->call : NULL;
+}
+
 const unsigned long *sta_current_args(void)
 {
     const struct sta__run *run = current_run(__builtin_frame_address(0));

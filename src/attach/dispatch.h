@@ -28,7 +28,11 @@ struct sta__section;
 
 /* One system call on its way through. */
 struct sta__call {
-    struct sta_sys_enter enter; /* the context of which each enter callback gets a copy */
+    union {
+        struct sta_sys_enter enter; /* the context of which each enter callback gets a copy */
+        /* In the place of `ent`, which no callback sees: of a struct sta__call_site, rbp. */
+        uint64_t frame_pointer;
+    };
     int64_t ret;
     /* For who makes the call: what is attached to it. The dispatcher does not look at it. */
     const struct sta__hooks *hooks;
@@ -36,16 +40,27 @@ struct sta__call {
     const struct sta__section *outer;
 };
 
+/* A call of which is known where in the application it was made: the registers behind its
+ * instruction. */
+struct sta__call_site {
+    struct sta__call call;
+    uint64_t return_address; /* rip */
+    uint64_t flags;
+    uint64_t sp;
+};
+
 /* How a call was made and how it went, or'ed together.
  *
  * VECTORS  the vector registers are the application's: save them around callbacks
  * COMPAT   it came through int 0x80, whose numbers are others: only callbacks on all calls run
  * SKIPPED  at exit: the real call was overridden, and not made
- * PRIVATE_STACK  run callbacks on a stack of their own, see private_stack.h */
+ * PRIVATE_STACK  run callbacks on a stack of their own, see private_stack.h
+ * SITE     it is the first member of a struct sta__call_site */
 #define STA__CALL_VECTORS       1u
 #define STA__CALL_COMPAT        2u
 #define STA__CALL_SKIPPED       4u
 #define STA__CALL_PRIVATE_STACK 8u
+#define STA__CALL_SITE          16u
 
 /* Whether a call comes back to where it was made: exit, exit_group and rt_sigreturn do not, so they
  * have no exit event and cannot be overridden. */
@@ -59,5 +74,9 @@ bool sta__enter(struct sta *sta, struct sta__call *call, unsigned kind);
 
 /* Runs the exit callbacks on `call->ret`, which they may override. */
 void sta__exit(struct sta *sta, struct sta__call *call, unsigned kind);
+
+/* Where the call was made for which the running callback was called; NULL: that is not known, or
+ * none is running on this thread. */
+const struct sta__call_site *sta__current_site(void);
 
 #endif

@@ -128,6 +128,15 @@ static void publish(struct sta *sta, int sys_nr, _Atomic(struct sta__list *) *sl
     sta->active_is_stale = false;
 }
 
+/* Without the lock: who is told may wait for others in turn. */
+static void tell_gone(const struct sta__retired *blocks)
+{
+    for (; blocks; blocks = blocks->next) {
+        if (blocks->gone)
+            blocks->gone(blocks->gone_data);
+    }
+}
+
 /*
  * Waits for a grace period and frees what was retired before it. From inside a callback nothing is
  * freed: the callback's own dispatch still reads the old lists.
@@ -145,6 +154,8 @@ static enum sta__grace reclaim(struct sta *sta)
     sta__unlock(&sta->lock, &saved);
 
     grace = sta__grace_wait();
+    if (grace == STA__GRACE_OVER)
+        tell_gone(blocks);
 
     sta__lock(&sta->lock, &saved);
     if (grace == STA__GRACE_OVER) {
@@ -176,7 +187,8 @@ static void attachment_free(struct sta *sta, struct sta__attachment *attachment)
 }
 
 static struct sta__attachment *attachment_new(struct sta *sta,
-                                              const struct sta_attach_options *options)
+                                              const struct sta_attach_options *options,
+                                              void (*gone)(void *user_data))
 {
     struct sta__attachment *attachment = sta__arena_alloc(&sta->arena, sizeof(*attachment));
 
@@ -190,6 +202,8 @@ static struct sta__attachment *attachment_new(struct sta *sta,
     attachment->target = options->target;
     attachment->flags = options->flags;
     attachment->priority = options->priority;
+    attachment->retired.gone = gone;
+    attachment->retired.gone_data = options->user_data;
     attachment->cookie = options->cookie;
     if (options->name)
         strcpy(attachment->name, options->name); /* its length was checked */
@@ -217,7 +231,8 @@ static struct sta__list *list_with(struct sta *sta, const struct sta__list *old,
 }
 
 /* Under the lock. Returns the id or -errno. */
-static int attach_locked(struct sta *sta, const struct sta_attach_options *options)
+static int attach_locked(struct sta *sta, const struct sta_attach_options *options,
+                         void (*gone)(void *user_data))
 {
     _Atomic(struct sta__list *) *slot = list_slot(sta, &options->target);
     struct sta__entry entry = {
@@ -226,7 +241,7 @@ static int attach_locked(struct sta *sta, const struct sta_attach_options *optio
 
     if (sta->next_id == INT_MAX)
         return -ENOSPC;
-    entry.attachment = attachment_new(sta, options);
+    entry.attachment = attachment_new(sta, options, gone);
     if (!entry.attachment)
         return -ENOMEM;
     entry.counters = entry.attachment->counters;
@@ -253,7 +268,8 @@ static void tell_changed(struct sta *sta)
         changed(sta);
 }
 
-int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
+int sta__attach_owned(struct sta *sta, const struct sta_attach_options *options,
+                      void (*gone)(void *user_data))
 {
     struct sta_attach_options given;
     struct sta__lock_state saved;
@@ -279,7 +295,7 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
     if (!(given.flags & STA_CALLBACK_GENERAL_REGS))
         sta__vectors_need();
     sta__lock(&sta->lock, &saved);
-    err = attach_locked(sta, &given);
+    err = attach_locked(sta, &given, gone);
     crowded = sta->retired_size > RETIRED_SIZE_MAX;
     sta__unlock(&sta->lock, &saved);
     if (err > 0)
@@ -287,6 +303,11 @@ int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
     if (crowded)
         reclaim(sta);
     return err;
+}
+
+int sta_attach_with(struct sta *sta, const struct sta_attach_options *options)
+{
+    return sta__attach_owned(sta, options, NULL);
 }
 
 int sta_attach(struct sta *sta, const struct sta_target *target, sta_callback callback,

@@ -27,6 +27,9 @@ struct sta__retired {
     struct sta__retired *next;
     size_t size;
     struct sta__counters *counters; /* to be freed with it; may be NULL */
+    /* Called before, with `gone_data`; may be NULL. */
+    void (*gone)(void *data);
+    void *gone_data;
 };
 
 struct sta__attachment {
@@ -96,6 +99,11 @@ struct sta {
     /* The last one stands for all numbers that can have none of their own: its lists stay empty. */
     struct sta__hooks calls[STA_SYSCALL_LIMIT + 1] __attribute__((aligned(STA__CACHE_LINE)));
 };
+
+/* As sta_attach_with(); if it succeeds, `gone` is called with the callback's user_data, without the
+ * registry's lock, when no thread runs the callback any more and none ever will. */
+int sta__attach_owned(struct sta *sta, const struct sta_attach_options *options,
+                      void (*gone)(void *user_data));
 
 /* Derives `active` and the like from the lists. The caller holds the lock, or nobody else knows the
  * registry. */

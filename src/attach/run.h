@@ -25,6 +25,7 @@ struct sta__run {
     const struct sta__entry *entry; /* whose callback runs */
     int64_t value;                  /* of the last override */
     uint32_t overridden;            /* STA__OVERRIDDEN_* */
+    uint32_t kind;                  /* STA__CALL_* */
 };
 
 #define STA__OVERRIDDEN_NOW  1u /* by the callback that runs */
@@ -130,6 +131,7 @@ STA__INLINE bool sta__run(struct sta *sta, struct sta__hooks *hooks, struct sta_
 
     run.call = call;
     run.overridden = 0;
+    run.kind = kind;
     reader = sta__section_enter(&run.section);
     if (sta__unlikely(!reader)) {
         sta__run_missed(sta, hooks, &run, is_enter);

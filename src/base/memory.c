@@ -73,9 +73,14 @@ bool sta__memory_read(void *to, const void *from, size_t size)
     return err != -EFAULT;
 }
 
+int sta__memory_write_checked(void *to, const void *from, size_t size)
+{
+    return copy_checked(SYS_process_vm_writev, from, to, size);
+}
+
 bool sta__memory_write(void *to, const void *from, size_t size)
 {
-    int err = copy_checked(SYS_process_vm_writev, from, to, size);
+    int err = sta__memory_write_checked(to, from, size);
 
     if (err != 0 && err != -EFAULT)
         sta__memory_copy(to, from, size);

@@ -13,6 +13,7 @@
 /* Copies all of `size` bytes. 0; -EFAULT if they are not all there; another -errno if the kernel
  * does not offer or allow this. */
 int sta__memory_read_checked(void *to, const void *from, size_t size);
+int sta__memory_write_checked(void *to, const void *from, size_t size);
 
 /* Copies all of `size` bytes; false if they are not all there. Where the kernel does not check it,
  * that is found out the hard way, as without libsta. */

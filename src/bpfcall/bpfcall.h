@@ -6,7 +6,7 @@
  *      emulate.c      sta_emulate_start(): which calls are hooked, and by what
  *      call.c         bpf(2): sizes of attributes, and which function answers which command
  *      map_command.c, element_command.c, batch_command.c     maps
- *      program_command.c, btf.c, link.c, info.c, ids.c       the other commands
+ *      program_command.c, btf.c, link.c, info.c, id_command.c the other commands
  *      fds.c, close.c   what descriptors stand for, and their end
  *      perf.h ..        perf_event_open(2), its ioctls, mmap(2) of rings, epoll_ctl(2), tracefs
  *
@@ -36,12 +36,12 @@
 struct sta__bpf {
     struct sta *sta;
     struct sta__log log;
-    unsigned flags; /* STA_EMULATE_* */
+    unsigned flags;   /* STA_EMULATE_* */
+    bool has_own_btf; /* and not the kernel's: own_btf.h */
     int hooks[STA__HOOKS_MAX], hook_count;
     /* fds.c */
     struct sta__lock lock;
     struct sta__fd_object *buckets[STA__FDS_BUCKETS];
-    struct sta__fd_object *dead; /* waits to be freed */
     _Atomic uint32_t object_count;
     uint32_t last_id[STA__FD_KINDS];
     _Atomic bool has_closed;
@@ -84,6 +84,7 @@ struct sta__bpf_program {
     uint32_t type, expected_attach_type;
     char name[16];
     uint8_t tag[8];
+    uint32_t insns;
     uint64_t load_time_ns;
     uint32_t created_by_uid;
     bool is_gpl;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/gate.h"
+#include "base/after_grace.h"
 #include "base/pages.h"
 #include "bpfcall/command.h"
 #include "bpfcall/user.h"
@@ -26,8 +26,39 @@ static const struct {
     size_t end;
 } commands[] = {
     [BPF_MAP_CREATE] = {sta__command_map_create, "MAP_CREATE", END(map_extra)},
+    [BPF_MAP_LOOKUP_ELEM] = {sta__command_map_lookup, "MAP_LOOKUP_ELEM", END(flags)},
+    [BPF_MAP_UPDATE_ELEM] = {sta__command_map_update, "MAP_UPDATE_ELEM", END(flags)},
+    [BPF_MAP_DELETE_ELEM] = {sta__command_map_delete, "MAP_DELETE_ELEM", END(key)},
+    [BPF_MAP_GET_NEXT_KEY] = {sta__command_map_next_key, "MAP_GET_NEXT_KEY", END(next_key)},
+    [BPF_PROG_LOAD] = {sta__command_prog_load, "PROG_LOAD", END_FD_ARRAY_CNT},
+    [BPF_OBJ_PIN] = {sta__command_pin, "OBJ_PIN", END_PATH_FD},
+    [BPF_PROG_TEST_RUN] = {sta__command_prog_test_run, "PROG_TEST_RUN", END(test.batch_size)},
+    [BPF_PROG_GET_NEXT_ID] = {sta__command_next_id, "PROG_GET_NEXT_ID", END(next_id)},
+    [BPF_MAP_GET_NEXT_ID] = {sta__command_next_id, "MAP_GET_NEXT_ID", END(next_id)},
+    [BPF_PROG_GET_FD_BY_ID] = {sta__command_fd_by_id, "PROG_GET_FD_BY_ID", END(prog_id)},
+    [BPF_MAP_GET_FD_BY_ID] = {sta__command_fd_by_id, "MAP_GET_FD_BY_ID", END(open_flags)},
+    [BPF_OBJ_GET_INFO_BY_FD] = {sta__command_info, "OBJ_GET_INFO_BY_FD", END(info)},
+    [BPF_RAW_TRACEPOINT_OPEN] = {sta__command_raw_tracepoint_open, "RAW_TRACEPOINT_OPEN",
+                                 END_RAW_COOKIE},
     [BPF_BTF_LOAD] = {sta__command_btf_load, "BTF_LOAD", END_BTF_LOG_TRUE_SIZE},
+    [BPF_BTF_GET_FD_BY_ID] = {sta__command_fd_by_id, "BTF_GET_FD_BY_ID", END(btf_id)},
+    [BPF_MAP_LOOKUP_AND_DELETE_ELEM] = {sta__command_map_take, "MAP_LOOKUP_AND_DELETE_ELEM",
+                                        END(flags)},
     [BPF_MAP_FREEZE] = {sta__command_map_freeze, "MAP_FREEZE", END(map_fd)},
+    [BPF_BTF_GET_NEXT_ID] = {sta__command_next_id, "BTF_GET_NEXT_ID", END(next_id)},
+    [BPF_MAP_LOOKUP_BATCH] = {sta__command_map_batch, "MAP_LOOKUP_BATCH", END(batch)},
+    [BPF_MAP_LOOKUP_AND_DELETE_BATCH] = {sta__command_map_batch, "MAP_LOOKUP_AND_DELETE_BATCH",
+                                         END(batch)},
+    [BPF_MAP_UPDATE_BATCH] = {sta__command_map_batch, "MAP_UPDATE_BATCH", END(batch)},
+    [BPF_MAP_DELETE_BATCH] = {sta__command_map_batch, "MAP_DELETE_BATCH", END(batch)},
+    [BPF_LINK_CREATE] = {sta__command_link_create, "LINK_CREATE", END_LINK_CREATE},
+    [BPF_LINK_UPDATE] = {sta__command_link_update, "LINK_UPDATE", END(link_update)},
+    [BPF_LINK_GET_FD_BY_ID] = {sta__command_fd_by_id, "LINK_GET_FD_BY_ID", END(link_id)},
+    [BPF_LINK_GET_NEXT_ID] = {sta__command_next_id, "LINK_GET_NEXT_ID", END(next_id)},
+    [BPF_ENABLE_STATS] = {sta__command_enable_stats, "ENABLE_STATS", END(enable_stats)},
+    [BPF_ITER_CREATE] = {sta__command_iter_create, "ITER_CREATE", END(iter_create)},
+    [BPF_LINK_DETACH] = {sta__command_link_detach, "LINK_DETACH", END(link_detach)},
+    [BPF_PROG_BIND_MAP] = {sta__command_prog_bind_map, "PROG_BIND_MAP", END(prog_bind_map)},
 };
 
 int sta__command_put(const struct sta__command *command, size_t offset, const void *value,
@@ -54,11 +85,10 @@ static struct sta__fd_object *object_of(const struct sta__command *command, uint
         return object;
     *result = error ? error : STA__NOT_OURS;
     if (error)
-        sta__log(&command->bpf->log, STA_LOG_ERROR, "bpf(%s): descriptor %d is %s",
+        sta__log(&command->bpf->log, STA_LOG_ERROR, "bpf(%s): descriptor %d is %s%s",
                  commands[command->cmd].name, (int)fd,
-                 error == -EBADF ? "not open"
-                 : names[kind]   ? "of another kind"
-                                 : "");
+                 error == -EBADF ? "not open" : "no descriptor of a ",
+                 error == -EBADF ? "" : names[kind]);
     return NULL;
 }
 
@@ -92,11 +122,8 @@ int sta__command_name(char to[16], const char from[16])
         if (!isalnum((unsigned char)*at) && *at != '_' && *at != '.')
             return -EINVAL;
     }
-    for (const char *at = end; at < from + 16; at++) {
-        if (*at)
-            return -EINVAL;
-    }
-    memcpy(to, from, 16);
+    memset(to, 0, 16);
+    memcpy(to, from, (size_t)(end - from));
     return 0;
 }
 
@@ -144,5 +171,6 @@ long sta__bpf_call(struct sta__bpf *bpf, int cmd, void *attr, unsigned size)
 long sta__hook_bpf(struct sta__bpf *bpf, const unsigned long *args)
 {
     sta__fds_ask_again(bpf);
+    sta__after_grace_rest();
     return sta__bpf_call(bpf, (int)args[0], (void *)args[1], (unsigned)args[2]);
 }

@@ -47,7 +47,7 @@ struct sta__bpf_program *sta__command_program(const struct sta__command *command
 struct sta__bpf_btf *sta__command_btf(const struct sta__command *command, uint32_t fd,
                                       long *result);
 
-/* Names of objects: letters, digits, '_' and '.', ended within 16 bytes, and nothing behind. */
+/* Names of objects: letters, digits, '_' and '.', ended within 16 bytes. */
 int sta__command_name(char to[16], const char from[16]);
 
 long sta__command_map_create(struct sta__command *command);

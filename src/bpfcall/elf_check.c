@@ -243,3 +243,18 @@ int sta__elf_check(const void *data, size_t size, const struct sta__log *log)
         err = check_contents(&file, i);
     return err == 0 ? check_types(&file) : err;
 }
+
+const void *sta__elf_section(const void *data, size_t size, const char *name, size_t *section_size)
+{
+    struct file file = {.data = data, .size = size};
+    Elf64_Shdr section;
+    unsigned index;
+
+    memcpy(&file.head, data, sizeof(file.head));
+    index = find(&file, name);
+    if (index == 0)
+        return NULL;
+    section = section_at(&file, index);
+    *section_size = section.sh_size;
+    return file.data + section.sh_offset;
+}

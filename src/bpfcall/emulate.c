@@ -2,10 +2,12 @@
 /* See sta/bpfcall.h: which system calls are answered, and by what. */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "attach/run.h"
 #include "base/options.h"
 #include "bpfcall/hooks.h"
+#include "bpfcall/own_btf.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_emulate_options)
 
@@ -74,6 +76,7 @@ int sta__bpf_new(struct sta__bpf **out, struct sta *sta, const struct sta__log *
         return -ENOMEM;
     bpf->sta = sta;
     bpf->log = *log;
+    bpf->has_own_btf = access(STA__KERNEL_BTF_PATH, R_OK) < 0;
     *out = bpf;
     return 0;
 }

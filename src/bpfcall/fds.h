@@ -43,8 +43,9 @@ enum sta__fd_kind {
 struct sta__fd_ops {
     /* The last descriptor is closed; others may refer to the object still. May be NULL. */
     void (*closed)(struct sta__fd_object *object);
-    /* Nobody refers to it any more, and no program that runs can have come across it. Gives back
-     * everything but `fd`, and puts what it referred to. */
+    /* Nobody refers to it any more, unless it is a program that runs: what those may have come
+     * across has to wait for them (base/after_grace.h), as maps and programs do. Gives back
+     * everything but `fd`, which is closed behind it, and puts what it referred to. */
     void (*free)(struct sta__fd_object *object);
 };
 
@@ -54,7 +55,7 @@ struct sta__fd_object {
     const struct sta__fd_ops *ops;
     enum sta__fd_kind kind;
     uint32_t id; /* as in the kernel: one sequence for each kind; maps: sta_map_info */
-    int fd;      /* our own descriptor of the memfd; the object's own business if it is a map */
+    int fd;      /* our own descriptor of the memfd, closed by fds.c; also a map's */
     int poll_fd; /* what epoll and poll are given in its place; -1: itself */
     /* Of fds.c, under its lock. */
     dev_t dev;
@@ -62,16 +63,15 @@ struct sta__fd_object {
     uint32_t refs;   /* by others, and one for all descriptors together */
     bool has_fds;    /* there are descriptors, for all we know */
     bool was_closed; /* one was closed: it is to be asked whether any is left */
-    bool is_reached; /* programs may come across it in a map */
     struct sta__fd_object *next;
 };
 
 /*
  * Makes an object known and opens its first descriptor, the lowest one that is free and
  * close-on-exec, with access `flags`: O_RDWR, O_RDONLY or O_WRONLY. The caller has filled in kind
- * and ops, and for maps `id` and `fd`; for others an id is chosen and a memfd is made. On error
- * nothing is known of it and the caller frees it. -EMFILE and others of memfd_create(2) and
- * open(2).
+ * and ops, `poll_fd` of maps and perf events, and for maps `id` and `fd`; for others an id is
+ * chosen and a memfd is made. On error nothing is known of it and the caller frees it. -EMFILE and
+ * others of memfd_create(2) and open(2).
  */
 int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags);
 
@@ -85,8 +85,10 @@ int sta__fds_open(struct sta__fd_object *object, int flags);
 struct sta__fd_object *sta__fds_get(struct sta__bpf *bpf, int fd);
 /* The same for what is known already. */
 struct sta__fd_object *sta__fds_get_known(struct sta__bpf *bpf, int fd);
-/* For one kind: NULL and *error -EBADF (not open), -EINVAL (an object of another kind), or
- * 0: it is none of ours, and the kernel may know it. */
+/* The same, and if it is NULL *error says why: -EBADF (not open), -EINVAL (something else
+ * altogether), or 0: it is an object of the kernel's. Of one kind: -EINVAL also for another kind.
+ */
+struct sta__fd_object *sta__fds_get_any(struct sta__bpf *bpf, int fd, int *error);
 struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta__fd_kind kind,
                                          int *error);
 
@@ -95,8 +97,8 @@ struct sta__fd_object *sta__fds_get_id(struct sta__bpf *bpf, enum sta__fd_kind k
 uint32_t sta__fds_next_id(struct sta__bpf *bpf, enum sta__fd_kind kind, uint32_t id);
 
 void sta__fds_hold(struct sta__fd_object *object);
-/* NULL is allowed. May free the object, and waits for programs that run on other threads if it is
- * one that they may have come across. */
+/* NULL is allowed. May free the object, and with it those that it refers to; that may wait for
+ * callbacks on other threads. */
 void sta__fds_put(struct sta__fd_object *object);
 
 /* Whether any object is there at all: no descriptor stands for one otherwise. Cheap. */

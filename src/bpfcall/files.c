@@ -4,6 +4,7 @@
  *
  *      <tracefs>/events/syscalls/sys_{enter,exit}_<call>/id      the built-in table's id
  *      <tracefs>/events/raw_syscalls/sys_{enter,exit}/id
+ *      /sys/kernel/btf/vmlinux                                   BTF of our own, own_btf.h
  *      /sys/bus/event_source/devices/kprobe/..                   a type of our own for probes
  *
  * What can be opened is left as it is.
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <sta/syscalls.h>
 
@@ -21,6 +23,7 @@
 #include "base/memory.h"
 #include "base/pages.h"
 #include "bpfcall/hooks.h"
+#include "bpfcall/own_btf.h"
 #include "bpfcall/perf.h"
 
 #define PATH_SIZE 192 /* the longest that is ours is shorter */
@@ -76,9 +79,9 @@ static bool parse_id_path(const char *path, struct sta_target *target)
 }
 
 /* As open(2) of a file with this text. */
-static long open_text(const char *text, size_t size, int flags)
+static long open_text(const void *text, size_t size, int flags)
 {
-    int64_t fd = STA__RAW2(SYS_memfd_create, "sta-id", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+    int64_t fd = STA__RAW2(SYS_memfd_create, "sta-file", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 
     if (fd >= 0 && STA__RAW4(SYS_pwrite64, fd, text, size, 0) != (int64_t)size) {
         STA__RAW1(SYS_close, fd);
@@ -108,7 +111,27 @@ static bool is_missing(int64_t result)
     return result == -ENOENT || result == -EACCES || result == -EPERM || result == -ENOTDIR;
 }
 
-static long open_at(int dir, unsigned long path_at, unsigned long flags, unsigned long mode)
+static long open_btf(int flags)
+{
+    struct btf *btf = sta__own_btf_new();
+    const void *data;
+    uint32_t size;
+    long fd = -ENOMEM;
+
+    data = btf ? btf__raw_data(btf, &size) : NULL;
+    if (data)
+        fd = open_text(data, size, flags);
+    btf__free(btf);
+    return fd;
+}
+
+static bool is_own_btf(const struct sta__bpf *bpf, const char *path)
+{
+    return bpf->has_own_btf && strcmp(path, STA__KERNEL_BTF_PATH) == 0;
+}
+
+static long open_at(const struct sta__bpf *bpf, int dir, unsigned long path_at, unsigned long flags,
+                    unsigned long mode)
 {
     char path[PATH_SIZE], text[TEXT_SIZE];
     int64_t result;
@@ -116,6 +139,8 @@ static long open_at(int dir, unsigned long path_at, unsigned long flags, unsigne
 
     if ((flags & O_ACCMODE) != O_RDONLY || !read_path(path, path_at))
         return STA__NOT_OURS;
+    if (is_own_btf(bpf, path))
+        return open_btf((int)flags);
     size = text_of(path, text);
     if (size == 0)
         return STA__NOT_OURS;
@@ -125,12 +150,27 @@ static long open_at(int dir, unsigned long path_at, unsigned long flags, unsigne
 
 long sta__hook_open(struct sta__bpf *bpf, const unsigned long *args)
 {
-    (void)bpf;
-    return open_at(AT_FDCWD, args[0], args[1], args[2]);
+    return open_at(bpf, AT_FDCWD, args[0], args[1], args[2]);
 }
 
 long sta__hook_openat(struct sta__bpf *bpf, const unsigned long *args)
 {
-    (void)bpf;
-    return open_at((int)args[0], args[1], args[2], args[3]);
+    return open_at(bpf, (int)args[0], args[1], args[2], args[3]);
+}
+
+/* Of faccessat2(2), too. */
+long sta__hook_faccessat(struct sta__bpf *bpf, const unsigned long *args)
+{
+    char path[PATH_SIZE];
+
+    if (!bpf->has_own_btf || !read_path(path, args[1]) || !is_own_btf(bpf, path))
+        return STA__NOT_OURS;
+    return args[2] & ~(unsigned long)R_OK ? -EACCES : 0;
+}
+
+long sta__hook_access(struct sta__bpf *bpf, const unsigned long *args)
+{
+    const unsigned long at[] = {(unsigned long)AT_FDCWD, args[0], args[1]};
+
+    return sta__hook_faccessat(bpf, at);
 }

@@ -24,6 +24,9 @@ const struct sta__hooked_call sta__hooked_calls[] = {
     {SYS_ppoll, "bpf: ppoll", sta__hook_ppoll},
     {SYS_open, "bpf: open", sta__hook_open},
     {SYS_openat, "bpf: openat", sta__hook_openat},
+    {SYS_access, "bpf: access", sta__hook_access},
+    {SYS_faccessat, "bpf: faccessat", sta__hook_faccessat},
+    {SYS_faccessat2, "bpf: faccessat2", sta__hook_faccessat},
 };
 
 const unsigned sta__hooked_call_count = sizeof(sta__hooked_calls) / sizeof(sta__hooked_calls[0]);

@@ -47,5 +47,6 @@ long sta__hook_ppoll(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_open(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_openat(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_faccessat(struct sta__bpf *bpf, const unsigned long *args);
+long sta__hook_access(struct sta__bpf *bpf, const unsigned long *args);
 
 #endif

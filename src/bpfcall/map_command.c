@@ -14,6 +14,8 @@
 #include "bpfcall/map_object.h"
 #include "maps/map.h"
 
+#define NO_NODE UINT32_MAX
+
 /* A map that is being created. */
 struct creating {
     struct sta__command *command;
@@ -28,7 +30,7 @@ static bool is_node(uint32_t node)
     char path[64];
 
     snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", node);
-    return node == 0 || access(path, F_OK) == 0;
+    return node == 0 || node == NO_NODE || access(path, F_OK) == 0;
 }
 
 /* What the kernel looks at before it knows the type. */
@@ -131,7 +133,7 @@ long sta__command_map_create(struct sta__command *command)
     if (fd == 0)
         fd = sta__fds_new(command->bpf, &creating.made->object, access_of(command->attr.map_flags));
     if (fd < 0 && creating.made)
-        sta__map_object_ops.free(&creating.made->object);
+        sta__map_object_drop(creating.made);
     if (creating.inner)
         sta__fds_put(&creating.inner->object);
     return fd;
@@ -145,9 +147,6 @@ long sta__command_map_freeze(struct sta__command *command)
     if (!map)
         return result;
     result = sta_map_freeze(map->map);
-    /* To everything else that is -EPERM; to a second freeze it is not. */
-    if (result == -EPERM && !(map->map->flags & BPF_F_RDONLY))
-        result = -EBUSY;
     sta__fds_put(&map->object);
     return result;
 }

@@ -6,6 +6,7 @@
  *      object_open.c      reads the file, lets it be checked, gives it to libbpf
  *      elf_check.c        whether its parts are where they say
  *      btf_check.c        .. and its types, btf_loops.c; btf_ext_check.c: what it tells of lines
+ *      own_btf_suffices.c whether it refers to kernel types that our own BTF has
  *      object_section.c   what the sections' names say
  *      object_load.c      loading, see reach.h
  *      object_attach.c    attaching and detaching
@@ -36,6 +37,7 @@ struct sta_object {
     struct bpf_object *file; /* libbpf's */
     struct sta__bpf *bpf;    /* NULL: not loaded */
     bool has_failed;         /* to be loaded */
+    bool own_btf_suffices;   /* own_btf.h */
     bool is_attached;
     struct sta__attached *attached; /* room for all programs */
     size_t attached_count;
@@ -55,6 +57,8 @@ enum sta__section_kind sta__section_parse(const char *name, struct sta_target *t
 
 /* Says what is wrong through the log: 0, -EINVAL, -ENOMEM. The bytes may be anything. */
 int sta__elf_check(const void *data, size_t size, const struct sta__log *log);
+/* A section of a file that was checked: NULL: there is none. */
+const void *sta__elf_section(const void *data, size_t size, const char *name, size_t *section_size);
 /* The same of .BTF.ext; strings_size: of the strings of the object's types. */
 int sta__btf_ext_check(const void *data, size_t size, uint32_t strings_size,
                        const struct sta__log *log);

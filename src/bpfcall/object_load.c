@@ -38,8 +38,10 @@ static int load(struct sta_object *object)
     const struct sta__log log = {note_reason, object};
     int err = sta__bpf_new(&object->bpf, object->sta, &log);
 
-    if (err == 0)
+    if (err == 0) {
+        object->bpf->has_own_btf |= object->own_btf_suffices;
         err = load_through(object);
+    }
     if (err == 0)
         return 0;
     sta__log(&object->log, STA_LOG_ERROR, "object '%s' cannot be loaded: %s", object->name,

@@ -13,6 +13,7 @@
 #include "base/compiler.h"
 #include "base/options.h"
 #include "bpfcall/object.h"
+#include "bpfcall/own_btf.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_object_options)
 #define FILE_SIZE_MAX      (256 << 20)
@@ -156,6 +157,24 @@ static int judge_programs(struct sta_object *object)
     return object->attached ? 0 : refuse(object, -ENOMEM, "no memory");
 }
 
+/* Whether loading can do without the kernel's BTF. */
+static bool needs_no_kernel_btf(const struct sta_object *object, const void *data, size_t size)
+{
+    const struct btf *types = bpf_object__btf(object->file);
+    struct btf *own;
+    const void *ext;
+    size_t ext_size;
+    bool suffices;
+
+    ext = sta__elf_section(data, size, ".BTF.ext", &ext_size);
+    if (!types || !ext)
+        return true;
+    own = sta__own_btf_new();
+    suffices = own && sta__own_btf_suffices(own, types, ext, ext_size);
+    btf__free(own);
+    return suffices;
+}
+
 static int open_data(struct sta_object *object, const struct sta_object_options *options,
                      const void *data, size_t size)
 {
@@ -172,6 +191,7 @@ static int open_data(struct sta_object *object, const struct sta_object_options 
     sta__libbpf_end();
     if (err < 0)
         return refuse(object, err, "libbpf cannot read it");
+    object->own_btf_suffices = needs_no_kernel_btf(object, data, size);
     return judge_programs(object);
 }
 

@@ -1,18 +1,24 @@
 # bpf(2) in user space; included by ../CMakeLists.txt. Hosts that do not call sta_emulate_start() or
 # sta_object_open() link none of these, and need no libbpf.
 target_sources(sta PRIVATE
+    bpfcall/batch_command.c
     bpfcall/btf.c
     bpfcall/btf_check.c
     bpfcall/btf_ext_check.c
     bpfcall/btf_loops.c
     bpfcall/call.c
     bpfcall/close.c
+    bpfcall/element.c
+    bpfcall/element_command.c
     bpfcall/elf_check.c
     bpfcall/emulate.c
     bpfcall/emulate_process.c
     bpfcall/fds.c
     bpfcall/files.c
     bpfcall/hooks.c
+    bpfcall/id_command.c
+    bpfcall/info.c
+    bpfcall/link.c
     bpfcall/map_command.c
     bpfcall/map_object.c
     bpfcall/mmap.c
@@ -21,9 +27,17 @@ target_sources(sta PRIVATE
     bpfcall/object_load.c
     bpfcall/object_open.c
     bpfcall/object_section.c
+    bpfcall/other_command.c
+    bpfcall/own_btf.c
+    bpfcall/own_btf_suffices.c
     bpfcall/perf.c
     bpfcall/perf_probe.c
     bpfcall/perf_program.c
     bpfcall/poll.c
+    bpfcall/program_command.c
+    bpfcall/program_object.c
     bpfcall/reach.c
-    bpfcall/user.c)
+    bpfcall/test_run.c
+    bpfcall/tracing.c
+    bpfcall/user.c
+    bpfcall/verifier_text.c)

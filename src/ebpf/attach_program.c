@@ -97,6 +97,11 @@ static sta_callback callback_of(const struct sta_program *program)
     return program->run;
 }
 
+static void detached(void *program)
+{
+    sta__program_put(program);
+}
+
 int sta_attach_program_with(struct sta *sta, struct sta_program *program,
                             const struct sta_attach_options *given)
 {
@@ -116,7 +121,11 @@ int sta_attach_program_with(struct sta *sta, struct sta_program *program,
     options.flags = STA_CALLBACK_GENERAL_REGS;
     if (!options.name)
         options.name = program->name;
-    return sta_attach_with(sta, &options);
+    sta__program_get(program);
+    err = sta__attach_owned(sta, &options, detached);
+    if (err < 0)
+        sta__program_put(program);
+    return err;
 }
 
 int sta_attach_program(struct sta *sta, const struct sta_target *target,

@@ -10,6 +10,9 @@ void sta__code_free(struct sta__code *code)
     free(code->wides);
     free(code->wide);
     free(code->subprogs);
+    for (uint32_t i = 0; i < code->map_count; i++)
+        sta__map_put(code->maps[i]);
+    free(code->maps);
     *code = (struct sta__code){0};
 }
 

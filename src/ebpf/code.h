@@ -57,6 +57,8 @@ struct sta__code {
     uint32_t wide_count;
     struct sta__subprog *subprogs;
     uint32_t subprog_count;
+    struct sta_map **maps; /* that it uses, each once; it holds them */
+    uint32_t map_count;
 };
 
 /* Finds maps for wide immediates: see sta_program_options. */

@@ -20,8 +20,6 @@
 struct decoder {
     struct sta__code code;
     const struct sta__map_finder *finder;
-    struct sta_map *maps[STA__PROG_MAPS_MAX]; /* each once */
-    uint32_t map_count;
     uint32_t wide_room;
     bool is_trusted;
     struct sta__refusal why;
@@ -62,17 +60,24 @@ static struct sta__wide *add_wide(struct decoder *decoder, uint32_t index)
     return &code->wide[code->wide_count++];
 }
 
-static bool count_map(struct decoder *decoder, struct sta_map *map)
+static bool keep_map(struct decoder *decoder, struct sta_map *map)
 {
-    for (uint32_t i = 0; i < decoder->map_count; i++) {
-        if (decoder->maps[i] == map)
+    struct sta__code *code = &decoder->code;
+
+    for (uint32_t i = 0; i < code->map_count; i++) {
+        if (code->maps[i] == map)
             return true;
     }
-    if (decoder->map_count == STA__PROG_MAPS_MAX)
+    if (!code->maps)
+        code->maps = malloc(STA__PROG_MAPS_MAX * sizeof(struct sta_map *));
+    if (!code->maps)
+        return sta__refuse(&decoder->why, -ENOMEM, "no memory for a list of maps");
+    if (code->map_count == STA__PROG_MAPS_MAX)
         return sta__refuse(&decoder->why, -E2BIG,
                            "The total number of maps per program has reached the limit of %u",
                            STA__PROG_MAPS_MAX);
-    decoder->maps[decoder->map_count++] = map;
+    sta__map_get(map);
+    code->maps[code->map_count++] = map;
     return true;
 }
 
@@ -91,7 +96,7 @@ static bool find_map(struct decoder *decoder, const struct bpf_insn *insn, struc
                            is_index ? "map index %d is not of a map"
                                     : "fd %d is not pointing to valid bpf_map",
                            insn->imm);
-    return count_map(decoder, *out);
+    return keep_map(decoder, *out);
 }
 
 /* BPF_PSEUDO_MAP_VALUE points into the only element of an array. */

@@ -73,6 +73,11 @@ bool sta__helper_is_called(const struct sta__code *code, int32_t id);
 /* Makes what the helpers that this program calls need. 0 or -errno. */
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log);
 
+/* Whether only programs with a license compatible with the GPL may call it. */
+bool sta__helper_is_gpl(int32_t id);
+/* The licenses that the kernel counts as such. */
+bool sta__license_is_gpl(const char *license);
+
 /* What BPF_PSEUDO_FUNC loads, whoever runs the program: a helper that calls back does so by
  * callback->run(callback, r1, .., r5) and gets r0. The interpreter and the JIT make these. */
 struct sta__callback {

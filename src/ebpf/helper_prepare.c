@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What helpers need that cannot be had on the dispatch path: made when a program is loaded that
  * calls them. */
+#include "base/copy_user.h"
 #include "ebpf/cgroup.h"
 #include "ebpf/code.h"
 #include "ebpf/helper.h"
+#include "ebpf/helpers.h"
 #include "ebpf/isa.h"
 #include "ebpf/jiffies.h"
 #include "ebpf/trace.h"
@@ -18,6 +20,21 @@ bool sta__helper_is_called(const struct sta__code *code, int32_t id)
     return false;
 }
 
+static bool reads_memory(const struct sta__code *code)
+{
+    static const int32_t helpers[] = {
+        BPF_FUNC_probe_read,          BPF_FUNC_probe_read_str,    BPF_FUNC_probe_read_user,
+        BPF_FUNC_probe_read_user_str, BPF_FUNC_probe_read_kernel, BPF_FUNC_probe_read_kernel_str,
+        BPF_FUNC_probe_write_user,    BPF_FUNC_get_stack,         BPF_FUNC_get_stackid,
+    };
+
+    for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
+        if (sta__helper_is_called(code, helpers[i]))
+            return true;
+    }
+    return false;
+}
+
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
 {
     if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
@@ -26,6 +43,10 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__helper_is_called(code, BPF_FUNC_get_current_ancestor_cgroup_id) ||
         sta__helper_is_called(code, BPF_FUNC_current_task_under_cgroup))
         sta__cgroup_prepare();
+    if (reads_memory(code)) {
+        sta__reads_prepare();
+        sta__copy_want();
+    }
     if (sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
         sta__helper_is_called(code, BPF_FUNC_trace_vprintk))
         return sta__trace_prepare(log);

@@ -42,6 +42,23 @@ STA__HELPER_FUNCTION(ringbuf_reserve_dynptr);
 STA__HELPER_FUNCTION(ringbuf_submit_dynptr);
 STA__HELPER_FUNCTION(ringbuf_discard_dynptr);
 
+/* Memory of the process, base/copy_user.h, and of the kernel: of that there is the image of the
+ * task only, task.h. */
+STA__HELPER_FUNCTION(probe_read);
+STA__HELPER_FUNCTION(probe_read_str);
+STA__HELPER_FUNCTION(probe_read_user);
+STA__HELPER_FUNCTION(probe_read_user_str);
+STA__HELPER_FUNCTION(probe_read_kernel);
+STA__HELPER_FUNCTION(probe_read_kernel_str);
+STA__HELPER_FUNCTION(probe_write_user);
+/* To be called before: finds out which addresses of the kernel there can be. */
+void sta__reads_prepare(void);
+
+/* The application's stack, by frame pointers. The kernel's (without BPF_F_USER_STACK) is empty. No
+ * build ids are known: with BPF_F_USER_BUILD_ID each element says so, and has the address. */
+STA__HELPER_FUNCTION(get_stack);
+STA__HELPER_FUNCTION(get_stackid);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */

@@ -16,7 +16,6 @@
 #include "ebpf/program.h"
 #include "ebpf/verify.h"
 #include "maps/lease.h"
-#include "maps/objects.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(struct sta_program_options)
 #define INFO_FIRST_SIZE    sizeof(struct sta_program_info)
@@ -73,6 +72,20 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
 }
 
+/* The kernel's rule and words: what interrupts a holder of such a lock might want it. */
+static int check_maps(struct loading *loading)
+{
+    if (loading->options.flags & STA_PROGRAM_TRUSTED)
+        return 0;
+    for (uint32_t i = 0; i < loading->code.map_count; i++) {
+        if (loading->code.maps[i]->has_lock) {
+            log_and_write(loading, STA_LOG_ERROR, "tracing progs cannot use bpf_spin_lock yet");
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 /* A message of the verifier, which has written its text by then. */
 static void log_named(void *data, enum sta_log_level level, const char *message)
 {
@@ -92,6 +105,7 @@ static int verify(struct loading *loading)
     struct sta__verify_result result;
     int err;
 
+    how.is_not_gpl = options->license && !sta__license_is_gpl(options->license);
     if (options->flags & STA_PROGRAM_TRUSTED)
         return 0;
     if (options->target && loading->program->type == BPF_PROG_TYPE_TRACEPOINT)
@@ -183,10 +197,20 @@ static int make_program(struct loading *loading, size_t count)
         return -ENOMEM;
     }
     loading->program = program;
+    atomic_init(&program->references, 1);
     program->insns = count;
     program->type = loading->options.type ? loading->options.type : BPF_PROG_TYPE_TRACEPOINT;
     strncpy(program->name, name_of(loading), sizeof(program->name) - 1);
     return 0;
+}
+
+/* They are the program's now. */
+static void keep_maps(struct loading *loading)
+{
+    loading->program->maps = loading->code.maps;
+    loading->program->map_count = loading->code.map_count;
+    loading->code.maps = NULL;
+    loading->code.map_count = 0;
 }
 
 int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, size_t count,
@@ -206,11 +230,14 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
     if (loading.options.log_buf && loading.options.log_size)
         loading.options.log_buf[0] = '\0';
     sta__clock_prepare();
+    sta__after_grace_rest();
     err = check_options(&loading);
     if (err == 0)
         err = make_program(&loading, count);
     if (err == 0)
         err = decode(&loading, insns, count);
+    if (err == 0)
+        err = check_maps(&loading);
     if (err == 0)
         err = verify(&loading);
     if (err == 0)
@@ -219,22 +246,14 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = make_runnable(&loading);
     if (err == 0)
         err = lease(&loading);
+    if (err == 0)
+        keep_maps(&loading);
     sta__code_free(&loading.code);
     if (err == 0)
         *out = loading.program;
     else
         sta_program_free(loading.program);
     return err;
-}
-
-void sta_program_free(struct sta_program *program)
-{
-    if (!program)
-        return;
-    sta__object_forget(&program->tail); /* in program arrays */
-    sta__interpreted_free(program->interpreted);
-    sta__jit_free(&program->jit);
-    free(program);
 }
 
 int sta_program_info(const struct sta_program *program, struct sta_program_info *out)

@@ -7,6 +7,8 @@
 
 #include <sta/program.h>
 
+#include "base/after_grace.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "ebpf/interpret.h"
 #include "ebpf/jit.h"
@@ -23,9 +25,22 @@ struct sta_program {
     struct sta__jit jit;                  /* empty: it is interpreted */
     uint32_t type;
     size_t insns, processed_insns;
-    size_t context_size; /* bytes from the context's beginning that have to be there */
+    size_t context_size;   /* bytes from the context's beginning that have to be there */
+    struct sta_map **maps; /* that it uses, each once; it holds them */
+    uint32_t map_count;
+    _Atomic uint32_t references;
+    struct sta__after_grace after_grace;
     char name[STA__PROGRAM_NAME_SIZE];
 };
+
+/*
+ * Who has a program holds a reference to it: the one that loaded it, each of its attachments,
+ * program arrays that lead to it, file descriptors and links of bpf(2). It goes with the last one,
+ * when it runs nowhere any more. From any thread, also inside callbacks; not in signal handlers
+ * that may interrupt malloc. The latter may wait for callbacks on other threads.
+ */
+void sta__program_get(struct sta_program *program);
+void sta__program_put(struct sta_program *program);
 
 /* `run` of programs that use what is per CPU: `run_leased` under a lease, maps/lease.h. -EBUSY: no
  * CPU came free, and the program did not run. */
@@ -48,6 +63,12 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
 /* The same for programs of the type kprobe, which are attached to one call: they get a struct
  * pt_regs. */
 int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *program);
+
+struct pt_regs;
+
+/* The registers to which the context of the program that runs on this thread leads; NULL: it has
+ * none. To programs they are memory of the kernel. */
+extern STA__HIDDEN STA__THREAD_LOCAL const struct pt_regs *sta__program_registers;
 
 /*
  * How many bytes of the context of this event a program may read, by the kernel's rule: to the end

@@ -53,6 +53,8 @@ static void fill_registers(struct pt_regs *regs, long id, const unsigned long *a
     regs->r9 = args[5];
 }
 
+STA__THREAD_LOCAL const struct pt_regs *sta__program_registers;
+
 int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
 {
     const struct sta_program *self = program;
@@ -60,6 +62,7 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
     const struct sta_sys_exit *leave = ctx;
     struct pt_regs regs;
     uint64_t arguments[STA__RAW_CONTEXT_SIZE / sizeof(uint64_t)];
+    int err;
 
     arguments[0] = (uintptr_t)&regs;
     if (ctx_size == sizeof(*enter)) {
@@ -70,7 +73,10 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
         regs.rax = (unsigned long)leave->ret;
         arguments[1] = (uint64_t)leave->ret;
     }
-    return self->run(arguments, sizeof(arguments), ret, program);
+    sta__program_registers = &regs;
+    err = self->run(arguments, sizeof(arguments), ret, program);
+    sta__program_registers = NULL;
+    return err;
 }
 
 /* The registers of a probe at the kernel's function for one call, as the compiler's calling
@@ -82,15 +88,19 @@ int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *prog
     const struct sta_sys_exit *leave = ctx;
     static const unsigned long nothing[6];
     struct pt_regs regs, caller;
+    int err;
 
     fill_registers(&regs, 0, nothing);
     if (ctx_size == sizeof(*enter)) {
         fill_registers(&caller, enter->id, enter->args);
         regs.rdi = (uintptr_t)&caller;
+        sta__program_registers = &caller;
     } else {
         regs.rax = (unsigned long)leave->ret;
     }
-    return self->run(&regs, sizeof(regs), ret, program);
+    err = self->run(&regs, sizeof(regs), ret, program);
+    sta__program_registers = NULL;
+    return err;
 }
 
 int sta_program_run(struct sta_program *program, void *ctx, size_t ctx_size, uint64_t *ret)

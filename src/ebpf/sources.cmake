@@ -8,6 +8,7 @@ target_sources(sta PRIVATE
     ebpf/form.c
     ebpf/helper_names.c
     ebpf/helper_prepare.c
+    ebpf/helper_license.c
     ebpf/helper_table.c
     ebpf/interpret_translate.c
     ebpf/jit.c
@@ -25,6 +26,7 @@ target_sources(sta PRIVATE
     ebpf/jit_seal.c
     ebpf/load.c
     ebpf/map_program.c
+    ebpf/program_hold.c
     ebpf/trace_read.c
     ebpf/verify.c
     ebpf/verify/access.c

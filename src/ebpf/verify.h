@@ -37,6 +37,7 @@ struct sta__verify_options {
     uint32_t complexity_max; /* instructions to be walked at most; 0: as many as in the kernel */
     /* Helpers that are known but not offered may be called: to compare with the kernel. */
     bool allow_missing_helpers;
+    bool is_not_gpl; /* helpers for GPL programs may not be called */
     /* Text in many lines, always ended by a zero; cut off at its beginning if there is more. */
     char *log_buf;
     size_t log_size;

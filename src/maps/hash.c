@@ -166,13 +166,26 @@ STA__INLINE void *lookup_sized(struct sta_map *map, const void *key, uint32_t ke
     return elem ? sta__hash_value(&map->hash, elem) : NULL;
 }
 
+/* The element's last key may have left them. */
+static void clear_locks(struct sta_map *map, uint32_t index)
+{
+    const struct sta__hash *hash = &map->hash;
+    char *value = (char *)sta__hash_elem(hash, index) + hash->value_at;
+
+    atomic_store_explicit(sta__value_lock_in(map, value), 0, memory_order_relaxed);
+    atomic_store_explicit(sta__value_lock_in(map, value + hash->other_value), 0,
+                          memory_order_relaxed);
+}
+
 static long insert(struct sta_map *map, uint32_t bucket, const void *key, const void *value)
 {
     uint32_t index = map->hash.is_lru ? sta__hash_evict(map, bucket) : sta__hash_claim(map, bucket);
 
     if (index == NONE)
         return map->hash.is_lru ? -ENOMEM : -E2BIG;
-    sta__hash_set_value(&map->hash, sta__hash_elem(&map->hash, index), value, map->value_size);
+    if (sta__unlikely(map->has_lock))
+        clear_locks(map, index);
+    sta__hash_set_value(map, sta__hash_elem(&map->hash, index), value);
     sta__hash_publish(map, bucket, index, key);
     return 0;
 }
@@ -188,11 +201,13 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
     if (sta__unlikely(err != 0))
         return err;
     if (!sta__hash_find_place(&map->hash, bucket, key, map->key_size, &place))
-        err = flags == BPF_EXIST ? -ENOENT : insert(map, bucket, key, value);
-    else if (flags == BPF_NOEXIST)
+        err = flags & BPF_EXIST ? -ENOENT : insert(map, bucket, key, value);
+    else if (flags & BPF_NOEXIST)
         err = -EEXIST;
+    else if (flags & BPF_F_LOCK) /* in place: programs that have its address add to it */
+        sta__value_write_locked(map, sta__hash_value(&map->hash, place.elem), value);
     else
-        sta__hash_set_value(&map->hash, place.elem, value, map->value_size);
+        sta__hash_set_value(map, place.elem, value);
     sta__hash_unlock(map, bucket, &guard);
     return err;
 }
@@ -200,7 +215,7 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
 STA__INLINE long update_sized(struct sta_map *map, const void *key, uint32_t key_size,
                               const void *value, uint64_t flags)
 {
-    if (flags > BPF_EXIST)
+    if (!sta__value_flags_are_valid(map, flags))
         return -EINVAL;
     if (map->hash.other_value == 0 && flags != BPF_NOEXIST) {
         uint32_t version = 0;
@@ -269,8 +284,8 @@ long sta__hash_remove(struct sta_map *map, const void *key)
     return err;
 }
 
-/* Reads and, perhaps, removes, while nobody else can change it. */
-static long read_locked(struct sta_map *map, const void *key, void *value, bool and_remove)
+/* Reads and, perhaps, removes, while nobody else can change it but programs. */
+static long read_in_bucket(struct sta_map *map, const void *key, void *value, bool and_remove)
 {
     uint32_t bucket = sta__hash_bucket_of(&map->hash, key, map->key_size);
     struct sta__hash_place place;
@@ -280,7 +295,7 @@ static long read_locked(struct sta_map *map, const void *key, void *value, bool 
     if (err != 0)
         return err;
     if (sta__hash_find_place(&map->hash, bucket, key, map->key_size, &place)) {
-        sta__words_read(value, sta__hash_value(&map->hash, place.elem), map->value_size);
+        sta__hash_copy_value(map, place.elem, value, map->has_lock);
         if (and_remove)
             sta__hash_remove_locked(map, &place);
     } else {
@@ -292,7 +307,12 @@ static long read_locked(struct sta_map *map, const void *key, void *value, bool 
 
 static long take(struct sta_map *map, const void *key, void *value)
 {
-    return read_locked(map, key, value, true);
+    return read_in_bucket(map, key, value, true);
+}
+
+static long read_locked(struct sta_map *map, const void *key, void *value)
+{
+    return read_in_bucket(map, key, value, false);
 }
 
 /* The value as one update left it: if it changed meanwhile, or the element did, it is read again.
@@ -305,21 +325,21 @@ static long read_value(struct sta_map *map, const void *key, void *value)
 
         if (!elem)
             return -ENOENT;
-        sta__words_read(value,
-                        (char *)elem + map->hash.value_at + (version & 1) * map->hash.other_value,
-                        map->value_size);
+        sta__value_read(map, value,
+                        (char *)elem + map->hash.value_at + (version & 1) * map->hash.other_value);
         if (sta__hash_is_settled(elem, version))
             return 0;
     }
-    return read_locked(map, key, value, false);
+    return read_in_bucket(map, key, value, false);
 }
 
 /* Tables differ in how they look up and update. */
 #define OPS(lookup_fn, update_fn)                                                               \
     {                                                                                           \
         .lookup = (lookup_fn), .update = (update_fn), .write = (update_fn), .read = read_value, \
-        .take = take, .remove = sta__hash_remove, .for_each = sta__hash_for_each,               \
-        .next_key = sta__hash_next_key, STA__NO_PERCPU, STA__NO_TAIL, STA__NO_QUEUE,            \
+        .read_locked = read_locked, .take = take, .remove = sta__hash_remove,                   \
+        .for_each = sta__hash_for_each, .next_key = sta__hash_next_key, STA__NO_PERCPU,         \
+        STA__NO_TAIL, STA__NO_QUEUE,                                                            \
     }
 
 const struct sta__map_ops sta__hash_ops = OPS(lookup, update);

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/after_grace.h"
+#include "base/lock.h"
+
 struct sta_map;
 struct sta__map_head;
 struct sta__bucket;
@@ -44,6 +47,8 @@ struct sta__map_ops {
     /* For hosts, as bpf(2) has it: values are copied, those of all CPUs in a row, each of a
      * multiple of 8 bytes. */
     long (*read)(struct sta_map *map, const void *key, void *value);
+    /* The same under the value's lock: of types whose values can have one. */
+    long (*read_locked)(struct sta_map *map, const void *key, void *value);
     long (*write)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
     long (*take)(struct sta_map *map, const void *key, void *value);    /* reads and removes */
     long (*next_key)(struct sta_map *map, const void *key, void *next); /* key NULL: the first */
@@ -92,6 +97,8 @@ struct sta__trie {
 
 struct sta__object_array {
     _Atomic uint64_t *ids;
+    /* Nobody but programs has it any more: it leads nowhere, in this process. */
+    _Atomic bool is_left;
 };
 
 struct sta__stacks {
@@ -123,6 +130,9 @@ struct sta_map {
     void *values;
     uint32_t value_stride;
 
+    bool has_lock; /* a struct bpf_spin_lock in each value: value_lock.h */
+    uint32_t lock_at;
+
     uint32_t cpus; /* values of each key */
     /* What it holds is one CPU's: programs that use it run under a lease, lease.h. */
     bool is_leased;
@@ -140,6 +150,29 @@ struct sta_map {
     size_t size;           /* of the memfd */
     size_t again_size;     /* rings: the end of it, which is mapped a second time behind it */
     int fd;
+
+    /* Of this process: see sta__map_get(). */
+    _Atomic uint32_t references; /* besides the first one */
+    _Atomic uint32_t hosts;      /* likewise */
+    struct sta__after_grace after_grace;
+    struct sta__lock objects_lock;  /* of what follows, and of changes of HASH_OF_MAPS */
+    struct sta__held *objects_held; /* what its elements lead to: objects_held.h */
 };
+
+/*
+ * Who has a map holds a reference to it: hosts (the one that created it, each file descriptor of
+ * bpf(2)), programs, and maps that have it as an element. Its view of the memory goes with the last
+ * one, when nobody on the dispatch path can be looking at it any more; until then it is the same.
+ *
+ * A program array that no host has is empty: the programs that it leads to may be those that hold
+ * it. So hosts are counted apart; they get a reference by sta__map_open() and give it up by
+ * sta_map_close().
+ *
+ * From any thread, also inside callbacks; not in signal handlers that may interrupt malloc. The
+ * latter two may wait for callbacks on other threads.
+ */
+void sta__map_get(struct sta_map *map);
+void sta__map_put(struct sta_map *map);
+void sta__map_open(struct sta_map *map);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Creating, opening and closing maps. Not on the dispatch path. */
+/* Creating and opening maps. Not on the dispatch path. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,6 @@
 #include "base/options.h"
 #include "base/pages.h"
 #include "maps/lease.h"
-#include "maps/objects.h"
 #include "maps/ring.h"
 #include "maps/types.h"
 
@@ -81,6 +80,21 @@ static int check_attributes(struct making *making)
     return err ? refuse(making, err, why) : 0;
 }
 
+static int check_lock(const struct making *making)
+{
+    const struct sta__map_attributes *attributes = &making->attributes;
+
+    if (!attributes->has_lock)
+        return 0;
+    if (attributes->flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
+        return refuse(making, -EACCES, "programs have to read and write values that have a lock");
+    if (!making->type->may_have_lock)
+        return refuse(making, -EOPNOTSUPP, "its values cannot have a lock");
+    if (attributes->lock_at % 4 || (uint64_t)attributes->lock_at + 4 > attributes->value_size)
+        return refuse(making, -EINVAL, "the lock does not lie in the value at a multiple of 4");
+    return 0;
+}
+
 /* Where all parts are, and how much that is in all. 0: too much. */
 static uint64_t place(const struct making *making, uintptr_t base)
 {
@@ -94,6 +108,8 @@ static uint64_t place(const struct making *making, uintptr_t base)
     map->max_entries = making->attributes.max_entries;
     map->flags = making->attributes.flags;
     map->cpus = making->attributes.cpus;
+    map->has_lock = making->attributes.has_lock;
+    map->lock_at = making->attributes.lock_at;
     map->is_leased =
         making->type->is_percpu || making->type->is_leased || (inner && inner->is_percpu);
     map->head = (struct sta__map_head *)base;
@@ -179,6 +195,7 @@ static int prepare_process(struct making *making)
     if (err < 0)
         return err;
     sta__clock_prepare();
+    sta__after_grace_rest();
     making->map = calloc(1, sizeof(*making->map));
     if (!making->map)
         return refuse(making, -ENOMEM, "no memory");
@@ -191,6 +208,7 @@ static uint32_t random_id(void)
     uint32_t id = 0;
 
     STA__RAW3(SYS_getrandom, &id, sizeof(id), 0);
+    id &= INT32_MAX; /* as in the kernel, whose ids are asked for in order */
     return id ? id : 1;
 }
 
@@ -204,6 +222,8 @@ static void choose_attributes(struct making *making, const struct sta_map_option
     attributes->max_entries = options->max_entries;
     attributes->flags = options->map_flags;
     attributes->extra = options->map_extra;
+    attributes->has_lock = options->has_spin_lock != 0;
+    attributes->lock_at = options->has_spin_lock ? options->spin_lock_at : 0;
     attributes->cpus = 1;
     attributes->id = random_id();
     if (!(options->map_flags & BPF_F_ZERO_SEED))
@@ -214,6 +234,8 @@ static void choose_attributes(struct making *making, const struct sta_map_option
         attributes->inner_value_size = options->inner->value_size;
         attributes->inner_max_entries = options->inner->max_entries;
         attributes->inner_flags = options->inner->flags;
+        attributes->inner_has_lock = options->inner->has_lock;
+        attributes->inner_lock_at = options->inner->lock_at;
     }
 }
 
@@ -249,6 +271,8 @@ int sta_map_create(struct sta_map **out, const struct sta_map_options *given)
     err = check_attributes(&making);
     if (err == 0) /* in this order in the kernel, too */
         err = check_name(&making, options.name);
+    if (err == 0)
+        err = check_lock(&making);
     if (err == 0)
         err = choose_cpus(&making);
     if (err == 0)
@@ -336,6 +360,8 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
         err = check_attributes(&making);
     }
     if (err == 0)
+        err = check_lock(&making);
+    if (err == 0)
         err = check_cpus(&making);
     if (err == 0)
         err = prepare_process(&making);
@@ -348,18 +374,4 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
     making.map->is_frozen =
         atomic_load(&making.map->head->is_frozen) && (making.map->flags & BPF_F_RDONLY_PROG);
     return finish(&making, out);
-}
-
-void sta_map_close(struct sta_map *map)
-{
-    if (!map)
-        return;
-    if (map->type == BPF_MAP_TYPE_RINGBUF)
-        sta__ring_forget(map);
-    sta__object_forget(map);
-    if (map->head)
-        STA__RAW2(SYS_munmap, map->head, map->size + map->again_size);
-    if (map->fd >= 0)
-        STA__RAW1(SYS_close, map->fd);
-    free(map);
 }

@@ -9,6 +9,7 @@
 #include "maps/hash.h"
 #include "maps/map_none.h"
 #include "maps/objects.h"
+#include "maps/objects_held.h"
 #include "maps/words.h"
 
 static sta__word *element(struct sta_map *map, uint32_t index)
@@ -34,11 +35,13 @@ static long update_refused(struct sta_map *map, const void *key, const void *val
 
 static long remove_object(struct sta_map *map, const void *key)
 {
-    uint32_t index = sta__array_index(key);
+    uint32_t index = sta__array_index(key), id;
 
     if (index >= map->max_entries)
         return -E2BIG;
-    return atomic_exchange_explicit(element(map, index), 0, memory_order_acq_rel) ? 0 : -ENOENT;
+    id = (uint32_t)atomic_exchange_explicit(element(map, index), 0, memory_order_acq_rel);
+    sta__held_put(map, id);
+    return id ? 0 : -ENOENT;
 }
 
 /* Hosts see the number. */
@@ -54,6 +57,8 @@ static long read_id(struct sta_map *map, const void *key, void *value)
 
 static const struct sta__tail_target *tail_target(struct sta_map *map, uint32_t index)
 {
+    if (atomic_load_explicit(&map->objects.is_left, memory_order_relaxed))
+        return NULL;
     return sta__object_find(id_at(map, index));
 }
 
@@ -110,11 +115,25 @@ static long read_hash_id(struct sta_map *map, const void *key, void *value)
     return sta__hash_ops.read(map, key, value);
 }
 
+/* Under the lock, so that what is given up is what was there. */
+static long remove_from_hash(struct sta_map *map, const void *key)
+{
+    struct sta__lock_state saved;
+    uint32_t id = 0;
+    long err;
+
+    sta__lock(&map->objects_lock, &saved);
+    err = sta__hash_ops.take(map, key, &id);
+    sta__unlock(&map->objects_lock, &saved);
+    sta__held_put(map, id);
+    return err;
+}
+
 const struct sta__map_ops sta__hash_of_maps_ops = {
     .lookup = lookup_in_hash,
     .update = update_hash_refused,
     .write = update_hash_refused,
-    .remove = sta__hash_remove,
+    .remove = remove_from_hash,
     .read = read_hash_id,
     .next_key = sta__hash_next_key,
     STA__NO_PERCPU,

@@ -12,6 +12,7 @@
 #define STA_MAPS_OBJECT_ARRAY_H
 
 #include "maps/map.h"
+#include "maps/objects_held.h"
 
 extern const struct sta__map_ops sta__prog_array_ops, sta__perf_event_array_ops,
     sta__array_of_maps_ops, sta__hash_of_maps_ops;
@@ -19,9 +20,14 @@ extern const struct sta__map_ops sta__prog_array_ops, sta__perf_event_array_ops,
 /* The thing that an element stands for; NULL: there is none in this process. */
 void *sta__objects_get(struct sta_map *map, const void *key);
 
-/* Makes an element stand for a thing: a struct sta__tail_target, a struct sta_map, .. Returns 0,
- * -EINVAL (flags, or a map that is not like the others), -E2BIG, -ENFILE (there are too many
- * things), and the errors of hash maps. Not from inside a callback. */
+/* Makes an element stand for a thing: a struct sta__tail_target, a struct sta_map, .. A map is held
+ * by the map that it is an element of. Returns 0, -EINVAL (flags, or a map that is not like the
+ * others), -E2BIG, -ENFILE (there are too many things), -ENOMEM, and the errors of hash maps. Not
+ * async-signal-safe. */
 int sta__objects_set(struct sta_map *map, const void *key, void *object, uint64_t flags);
+
+/* Likewise, of other things that are held. */
+int sta__objects_set_held(struct sta_map *map, const void *key, void *object,
+                          const struct sta__object_kind *kind, uint64_t flags);
 
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* See objects.h. A table with open addressing; entries are only ever cleared by their object's
- * end, and then used again for the same or other numbers. On the dispatch path. */
+/*
+ * See objects.h. A table with open addressing: an object is at the place that its number says, or
+ * at one behind it before the next place that was never used. Objects that go leave their number
+ * behind, so that those which were put behind them are found, until another one needs the place.
+ *
+ * On the dispatch path.
+ */
 #include "maps/objects.h"
 
 #include <stdatomic.h>
@@ -8,9 +13,13 @@
 
 #include "base/gate.h"
 #include "base/lock.h"
+#include "maps/map.h"
+#include "maps/objects_held.h"
 
-/* The number of an entry stays when its object goes, so that those which were put behind it are
- * found. */
+/*
+ * A place gets another number first and then its object; readers read the object and then look at
+ * the number (again): if they have seen the new object, they see that it is not the one they want.
+ */
 static struct {
     _Atomic uint32_t id; /* 0: never used */
     _Atomic(void *) object;
@@ -29,22 +38,36 @@ void *sta__object_find(uint32_t id)
         return NULL;
     for (uint32_t i = 0; i < STA__OBJECTS_MAX; i++) {
         uint32_t place = place_of(id, i);
-        /* Acquire: pairs with the release of who noted it. */
         uint32_t seen = atomic_load_explicit(&entries[place].id, memory_order_acquire);
+        void *object;
 
-        if (seen == id)
-            return atomic_load_explicit(&entries[place].object, memory_order_acquire);
         if (seen == 0)
             return NULL;
+        if (seen != id)
+            continue;
+        /* Acquire: pairs with the release of who noted it. */
+        object = atomic_load_explicit(&entries[place].object, memory_order_acquire);
+        if (object && atomic_load_explicit(&entries[place].id, memory_order_relaxed) == id)
+            return object;
     }
     return NULL;
+}
+
+static void *object_in(uint32_t place)
+{
+    return atomic_load_explicit(&entries[place].object, memory_order_relaxed);
+}
+
+static uint32_t id_in(uint32_t place)
+{
+    return atomic_load_explicit(&entries[place].id, memory_order_relaxed);
 }
 
 static uint32_t find_object(const void *object)
 {
     for (uint32_t i = 0; i < STA__OBJECTS_MAX; i++) {
-        if (atomic_load_explicit(&entries[i].object, memory_order_relaxed) == object)
-            return atomic_load_explicit(&entries[i].id, memory_order_relaxed);
+        if (object_in(i) == object)
+            return id_in(i);
     }
     return 0;
 }
@@ -52,19 +75,27 @@ static uint32_t find_object(const void *object)
 /* Under the lock. */
 static uint32_t put(void *object, uint32_t id)
 {
+    uint32_t free_place = STA__OBJECTS_MAX;
+
     for (uint32_t i = 0; i < STA__OBJECTS_MAX; i++) {
         uint32_t place = place_of(id, i);
-        uint32_t seen = atomic_load_explicit(&entries[place].id, memory_order_relaxed);
 
-        if (seen != 0 && seen != id)
+        if (object_in(place)) {
+            if (id_in(place) == id)
+                return 0;
             continue;
-        if (seen == id && atomic_load_explicit(&entries[place].object, memory_order_relaxed))
-            return 0;
-        atomic_store_explicit(&entries[place].object, object, memory_order_release);
-        atomic_store_explicit(&entries[place].id, id, memory_order_release);
-        return id;
+        }
+        if (free_place == STA__OBJECTS_MAX)
+            free_place = place;
+        if (id_in(place) == 0)
+            break;
     }
-    return 0;
+    if (free_place == STA__OBJECTS_MAX)
+        return 0;
+    atomic_store_explicit(&entries[free_place].id, id, memory_order_release);
+    /* Release: who finds it sees what was done to it, and the number. */
+    atomic_store_explicit(&entries[free_place].object, object, memory_order_release);
+    return id;
 }
 
 uint32_t sta__object_note(void *object, uint32_t id)
@@ -93,8 +124,57 @@ void sta__object_forget(const void *object)
 
     sta__lock(&lock, &saved);
     for (uint32_t i = 0; i < STA__OBJECTS_MAX; i++) {
-        if (atomic_load_explicit(&entries[i].object, memory_order_relaxed) == object)
-            atomic_store_explicit(&entries[i].object, NULL, memory_order_release);
+        if (object_in(i) == object)
+            atomic_store_explicit(&entries[i].object, NULL, memory_order_relaxed);
     }
     sta__unlock(&lock, &saved);
+}
+
+static struct sta__held *find_held(struct sta_map *map, uint32_t id)
+{
+    struct sta__held *held = map->objects_held;
+
+    while (held && held->id != id)
+        held = held->next;
+    return held;
+}
+
+struct sta__held *sta__held_fill(struct sta_map *map, struct sta__held *room,
+                                 const struct sta__held *what)
+{
+    struct sta__lock_state saved;
+    struct sta__held *held;
+
+    sta__lock(&map->objects_lock, &saved);
+    held = find_held(map, 0);
+    if (held) {
+        held->object = what->object;
+        held->kind = what->kind;
+        held->id = what->id;
+    } else {
+        *room = *what;
+        room->next = map->objects_held;
+        map->objects_held = room;
+        room = NULL;
+    }
+    sta__unlock(&map->objects_lock, &saved);
+    return room;
+}
+
+void sta__held_put(struct sta_map *map, uint32_t id)
+{
+    struct sta__held found = {.id = 0}, *held;
+    struct sta__lock_state saved;
+
+    if (id == 0)
+        return;
+    sta__lock(&map->objects_lock, &saved);
+    held = find_held(map, id);
+    if (held) {
+        found = *held;
+        held->id = 0;
+    }
+    sta__unlock(&map->objects_lock, &saved);
+    if (found.id)
+        found.kind->put(found.object);
 }

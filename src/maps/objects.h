@@ -15,9 +15,11 @@
 void *sta__object_find(uint32_t id);
 
 /* Gives an object this number, or with 0 the one that it has or one that is not in use. Returns
- * it; 0: there are too many, or another object has the number. The others may be called from any
- * thread, but not from callbacks. */
+ * it; 0: there are too many, or another object has the number. From any thread. */
 uint32_t sta__object_note(void *object, uint32_t id);
+
+/* From now on its number leads nowhere. Who found it before may use it to the end of the section:
+ * base/after_grace.h. */
 void sta__object_forget(const void *object);
 
 #endif

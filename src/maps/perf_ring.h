@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/after_grace.h"
+
 struct sta_map;
 
 struct sta__perf_ring {
@@ -29,11 +31,13 @@ struct sta__perf_ring {
     uint32_t cpu;
     int fd;      /* the memfd */
     int wake_fd; /* an eventfd that is written for each record; -1: none */
+    struct sta__after_grace after_grace;
 };
 
 /* `pages`: of data, a power of two. 0 or -errno. Not on the dispatch path. */
 int sta__perf_ring_create(struct sta__perf_ring **out, uint32_t pages, uint32_t cpu);
-/* Takes it out of all arrays. */
+/* Takes it out of all arrays; it goes when no program writes to it any more. By then other threads
+ * do not write to wake_fd either. */
 void sta__perf_ring_free(struct sta__perf_ring *ring);
 
 /* bpf_perf_event_output: 0, -EINVAL (flags), -E2BIG (no such element), -ENOENT (it is empty),

@@ -12,6 +12,18 @@
 
 #define PAGES_MAX (1u << 20)
 
+static void end(struct sta__after_grace *what)
+{
+    struct sta__perf_ring *ring =
+        (struct sta__perf_ring *)((char *)what - offsetof(struct sta__perf_ring, after_grace));
+
+    if (ring->page)
+        STA__RAW2(SYS_munmap, ring->page, ring->data_size + STA__PAGE_SIZE);
+    if (ring->fd >= 0)
+        STA__RAW1(SYS_close, ring->fd);
+    free(ring);
+}
+
 static int map_ring(struct sta__perf_ring *ring, uint64_t size)
 {
     int64_t at, err = STA__RAW2(SYS_memfd_create, "sta-perf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -62,9 +74,5 @@ void sta__perf_ring_free(struct sta__perf_ring *ring)
     if (!ring)
         return;
     sta__object_forget(ring);
-    if (ring->page)
-        STA__RAW2(SYS_munmap, ring->page, ring->data_size + STA__PAGE_SIZE);
-    if (ring->fd >= 0)
-        STA__RAW1(SYS_close, ring->fd);
-    free(ring);
+    sta__after_grace(&ring->after_grace, end);
 }

@@ -23,7 +23,7 @@
 #include "maps/owner_lock.h"
 
 #define STA__MAP_MAGIC     UINT64_C(0x70616d2d61747300) /* "\0sta-map" */
-#define STA__MAP_VERSION   1                            /* of the layout of all parts */
+#define STA__MAP_VERSION   2                            /* of the layout of all parts */
 #define STA__MAP_HEAD_SIZE 4096
 #define STA__MAP_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN */
 
@@ -38,8 +38,10 @@ struct sta__map_attributes {
     uint64_t leases; /* per CPU: which set of leases its CPUs are from, see lease.h; else 0 */
     uint32_t id;
     char name[STA__MAP_NAME_SIZE];
+    uint32_t has_lock, lock_at; /* a struct bpf_spin_lock in each value, and where */
     /* Of a map's inner maps: what they have to be like. */
-    uint32_t inner_type, inner_key_size, inner_value_size, inner_max_entries, inner_flags;
+    uint32_t inner_type, inner_key_size, inner_value_size, inner_max_entries, inner_flags,
+        inner_has_lock, inner_lock_at;
 };
 
 #define STA__HINTS 16

@@ -4,8 +4,10 @@ target_sources(sta PRIVATE
     maps/cgroup_set.c
     maps/lease_set.c
     maps/map_batch.c
+    maps/map_close.c
     maps/map_create.c
     maps/map_info.c
+    maps/objects_held.c
     maps/objects_set.c
     maps/perf_ring_create.c
     maps/ring_consume.c

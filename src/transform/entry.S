@@ -36,7 +36,7 @@
         mov     %r10, STA__FRAME_ARGS + 24(%rsp)
         mov     %r8, STA__FRAME_ARGS + 32(%rsp)
         mov     %r9, STA__FRAME_ARGS + 40(%rsp)
-        movq    $0, STA__FRAME_ENT(%rsp)
+        mov     %rbp, STA__FRAME_BP(%rsp)
 .endm
 
 /* As if the entry had been called by what is behind sta__entry_by_jump: where the address that it

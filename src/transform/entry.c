@@ -20,6 +20,13 @@
 #include "transform/newcode.h"
 #include "transform/signals.h"
 
+_Static_assert(offsetof(struct sta__entry_frame, call.frame_pointer) == STA__FRAME_BP, "entry.S");
+_Static_assert(offsetof(struct sta__entry_frame, return_address) ==
+                   offsetof(struct sta__call_site, return_address),
+               "");
+_Static_assert(offsetof(struct sta__entry_frame, flags) == offsetof(struct sta__call_site, flags),
+               "");
+_Static_assert(offsetof(struct sta__entry_frame, sp) == offsetof(struct sta__call_site, sp), "");
 _Static_assert(offsetof(struct sta__entry_frame, call.enter.id) == STA__FRAME_NR, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, call.enter.args) == STA__FRAME_ARGS, "entry.S");
 _Static_assert(offsetof(struct sta__entry_frame, call.ret) == STA__FRAME_RET, "entry.S");
@@ -36,9 +43,12 @@ _Static_assert(offsetof(struct sta__entry_seed, blocked) == STA__SEED_BLOCKED, "
 _Static_assert(offsetof(struct sta__entry_seed, r9) == STA__SEED_R9, "entry.S");
 _Static_assert(sizeof(struct sta__entry_seed) == STA__SEED_SIZE, "entry.S");
 
+/* Of every call, unless something else is asked for. */
+#define KIND (STA__CALL_VECTORS | STA__CALL_SITE)
+
 _Atomic(struct sta *) sta__active;
 _Atomic(struct sta *) sta__active_ordinary;
-_Atomic unsigned sta__entry_kind = STA__CALL_VECTORS;
+_Atomic unsigned sta__entry_kind = KIND;
 _Atomic(const struct sta__thread_hooks *) sta__thread_hooks;
 
 /* Seeds of the vforks that this thread waits in: a vfork child can vfork in turn. */
@@ -278,7 +288,7 @@ int sta__entry_before(struct sta__entry_frame *frame, unsigned long nr)
     hooks = &sta->calls[nr];
     call->hooks = hooks;
     if (sta__unlikely(!(sta__load_active(hooks) & STA__ACTIVE_ENTER)) ||
-        sta__likely(!sta__run(sta, hooks, call, true, STA__CALL_VECTORS)))
+        sta__likely(!sta__run(sta, hooks, call, true, KIND)))
         return STA__ENTRY_CALL;
     return sta__likely(!(sta__load_active(call->hooks) & STA__ACTIVE_EXIT)) ? STA__ENTRY_DONE
                                                                             : answered(frame);
@@ -342,7 +352,7 @@ void sta__entry_after(struct sta__entry_frame *frame, struct sta__hooks *hooks)
             after_special(frame);
         return;
     }
-    sta__run(sta, hooks, &frame->call, false, STA__CALL_VECTORS);
+    sta__run(sta, hooks, &frame->call, false, KIND);
 }
 
 void sta__entry_after_vfork(struct sta__entry_frame *frame, const struct sta__entry_seed *seed)

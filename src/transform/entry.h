@@ -33,7 +33,7 @@
        */
 
 /* Offsets in struct sta__entry_frame. */
-#define STA__FRAME_ENT            0
+#define STA__FRAME_BP             0
 #define STA__FRAME_NR             8
 #define STA__FRAME_ARGS           16
 #define STA__FRAME_RET            64
@@ -68,7 +68,8 @@
 #    include "attach/dispatch.h"
 #    include "base/compiler.h"
 
-/* One intercepted call, on the application's stack. 16-byte aligned. */
+/* One intercepted call, on the application's stack: a struct sta__call_site, and more. 16-byte
+ * aligned. */
 struct sta__entry_frame {
     struct sta__call call;
     uint64_t return_address; /* behind the system call instruction */

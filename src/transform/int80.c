@@ -54,19 +54,23 @@ bool sta__int80(greg_t *regs)
     const struct sta__thread_hooks *hooks =
         atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
     unsigned kind = atomic_load_explicit(&sta__entry_kind, memory_order_relaxed);
-    struct sta__call call;
+    struct sta__call_site site;
+    struct sta__call *call = &site.call;
 
-    kind = STA__CALL_COMPAT | (kind & STA__CALL_PRIVATE_STACK);
-    call.enter.ent = (struct sta_trace_entry){0};
-    call.enter.id = (int)regs[REG_RAX];
-    call.enter.args[0] = (uint32_t)regs[REG_RBX];
-    call.enter.args[1] = (uint32_t)regs[REG_RCX];
-    call.enter.args[2] = (uint32_t)regs[REG_RDX];
-    call.enter.args[3] = (uint32_t)regs[REG_RSI];
-    call.enter.args[4] = (uint32_t)regs[REG_RDI];
-    call.enter.args[5] = (uint32_t)regs[REG_RBP];
-    call.outer = NULL;
-    switch (call.enter.id) {
+    kind = STA__CALL_COMPAT | STA__CALL_SITE | (kind & STA__CALL_PRIVATE_STACK);
+    site.return_address = (uint64_t)regs[REG_RIP];
+    site.flags = (uint64_t)regs[REG_EFL];
+    site.sp = (uint64_t)regs[REG_RSP];
+    call->frame_pointer = (uint64_t)regs[REG_RBP];
+    call->enter.id = (int)regs[REG_RAX];
+    call->enter.args[0] = (uint32_t)regs[REG_RBX];
+    call->enter.args[1] = (uint32_t)regs[REG_RCX];
+    call->enter.args[2] = (uint32_t)regs[REG_RDX];
+    call->enter.args[3] = (uint32_t)regs[REG_RSI];
+    call->enter.args[4] = (uint32_t)regs[REG_RDI];
+    call->enter.args[5] = (uint32_t)regs[REG_RBP];
+    call->outer = NULL;
+    switch (call->enter.id) {
     case NR32_SIGRETURN:
     case NR32_CLONE:
     case NR32_RT_SIGRETURN:
@@ -76,15 +80,15 @@ bool sta__int80(greg_t *regs)
     default:
         break;
     }
-    if (call.enter.id == NR32_EXIT && hooks)
+    if (call->enter.id == NR32_EXIT && hooks)
         hooks->ends();
-    if (!sta || sta__enter(sta, &call, kind)) {
-        call.ret = sta__raw_int80(call.enter.id, call.enter.args);
-        if (call.enter.id == NR32_FORK && call.ret == 0 && hooks)
+    if (!sta || sta__enter(sta, call, kind)) {
+        call->ret = sta__raw_int80(call->enter.id, call->enter.args);
+        if (call->enter.id == NR32_FORK && call->ret == 0 && hooks)
             hooks->forked();
     }
     if (sta)
-        sta__exit(sta, &call, kind);
-    regs[REG_RAX] = call.ret;
+        sta__exit(sta, call, kind);
+    regs[REG_RAX] = call->ret;
     return true;
 }

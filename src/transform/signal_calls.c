@@ -5,14 +5,47 @@
 
 #include <errno.h>
 
+#include "base/copy_user.h"
 #include "base/memory.h"
 #include "transform/entry.h"
+#include "transform/faults.h"
 #include "transform/signals_state.h"
+#include "transform/text.h"
 
 /* The kernel keeps these flags of an action, and no others (UAPI_SA_FLAGS). */
 #define KEPT_FLAGS                                                                     \
     (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | \
      SA_RESETHAND | STA__SA_RESTORER | 0x800ul /* SA_EXPOSE_TAGBITS */)
+
+/* Of a signal whose action is the library's. False: it is not any more. */
+static bool change_taken(int signal, const struct sta__action *given, struct sta__action *old)
+{
+    if (!(sta__signals_reserved() & sta__signal_bit(signal)))
+        return sta__faults_change_action(signal, given, old);
+    sta__signals_change_action(signal, given, old);
+    return true;
+}
+
+/* Of another one. */
+static int64_t change_other(int signal, const struct sta__action *given, struct sta__action *old)
+{
+    uint64_t masked = atomic_load_explicit(&sta__signals.masked[signal], memory_order_relaxed);
+    struct sta__action stripped;
+    int64_t err;
+
+    if (given) {
+        stripped = *given;
+        stripped.mask &= ~sta__signals_taken();
+    }
+    err = sta__signals_set_action(signal, given ? &stripped : NULL, old);
+    if (err < 0)
+        return err;
+    if (given && !sta__masking.has_own_actions)
+        atomic_store_explicit(&sta__signals.masked[signal], given->mask & sta__signals_taken(),
+                              memory_order_relaxed);
+    old->mask |= masked;
+    return 0;
+}
 
 /* rt_sigaction(signal, action, old, size) */
 static int64_t call_sigaction(const unsigned long *args)
@@ -21,33 +54,30 @@ static int64_t call_sigaction(const unsigned long *args)
     const void *given_at = (const void *)args[1];
     void *old_at = (void *)args[2];
     struct sta__action given = {0}, old;
-    int64_t err = 0;
+    int64_t err;
 
     if (given_at && !sta__memory_read(&given, given_at, sizeof(given)))
         return -EFAULT;
-    if (sta__signals_reserved() & sta__signal_bit(signal)) {
-        given.flags &= KEPT_FLAGS;
-        given.mask &= ~(sta__signal_bit(SIGKILL) | sta__signal_bit(SIGSTOP));
-        sta__signals_change_action(signal, given_at ? &given : NULL, &old);
-    } else {
-        uint64_t masked = atomic_load_explicit(&sta__signals.masked[signal], memory_order_relaxed);
-        struct sta__action stripped = given;
-
-        stripped.mask &= ~sta__signals_reserved();
-        err = sta__signals_set_action(signal, given_at ? &stripped : NULL, &old);
+    given.flags &= KEPT_FLAGS;
+    given.mask &= ~(sta__signal_bit(SIGKILL) | sta__signal_bit(SIGSTOP));
+    if (!(sta__signals_taken() & sta__signal_bit(signal)) ||
+        !change_taken(signal, given_at ? &given : NULL, &old)) {
+        err = change_other(signal, given_at ? &given : NULL, &old);
         if (err < 0)
             return err;
-        if (given_at && !sta__masking.has_own_actions)
-            atomic_store_explicit(&sta__signals.masked[signal],
-                                  given.mask & sta__signals_reserved(), memory_order_relaxed);
-        old.mask |= masked;
     }
-    return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : err;
+    return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
 }
 
 static uint64_t changed_mask(int how, uint64_t old, uint64_t set)
 {
     return how == SIG_BLOCK ? old | set : how == SIG_UNBLOCK ? old & ~set : set;
+}
+
+/* Whether it blocks nothing that the library has to know of. */
+static bool is_plain_mask(int how, uint64_t set)
+{
+    return !sta__masking.is_masking && (how == SIG_UNBLOCK || !(set & STA__FAULT_SIGNALS));
 }
 
 /* rt_sigprocmask(how, set, old, size) */
@@ -62,6 +92,11 @@ static int64_t call_sigprocmask(const unsigned long *args)
         return -EFAULT;
     if (set_at && how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK)
         return -EINVAL;
+    if (is_plain_mask(how, set)) {
+        STA__RAW4(SYS_rt_sigprocmask, how, set_at ? &set : NULL, &old, sizeof(old));
+        sta__faults_forget();
+        return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
+    }
     STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(old));
     old |= sta__masking.app_blocked;
     given = set_at ? changed_mask(how, old, set) : old;
@@ -70,6 +105,7 @@ static int64_t call_sigprocmask(const unsigned long *args)
         given &= ~sta__signals_reserved();
     }
     sta__masking.is_waiting = sta__masking.is_waiting && !set_at;
+    sta__faults_mask(given);
     sta__signals_set_mask(SIG_SETMASK, given);
     sta__signals_send_deferred();
     return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
@@ -156,12 +192,26 @@ static int64_t call_signalfd(const struct sta__call *call)
 static int64_t call_under_mask(int64_t sys_nr, const uint64_t *args, uint64_t mask)
 {
     int64_t result = -EINTR;
+    uint32_t pinned = sta__faults_pin();
 
     sta__masking.waiting_blocked = mask & sta__signals_reserved();
     sta__masking.is_waiting = true;
     if (!sta__signals_send_deferred())
         result = STA__RAW6(sys_nr, args[0], args[1], args[2], args[3], args[4], args[5]);
     sta__masking.is_waiting = false;
+    sta__faults_unpin(pinned);
+    return result;
+}
+
+/* Where no signals are reserved: it does not matter with which mask. */
+static int64_t call_pinned(const struct sta__call *call)
+{
+    const unsigned long *args = call->enter.args;
+    uint32_t pinned = sta__faults_pin();
+    int64_t result =
+        STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
+
+    sta__faults_unpin(pinned);
     return result;
 }
 
@@ -170,6 +220,8 @@ static int64_t call_with_mask(const struct sta__call *call, unsigned index)
 {
     uint64_t args[6], mask, stripped;
 
+    if (!sta__signals_reserved())
+        return call_pinned(call);
     for (unsigned i = 0; i < 6; i++)
         args[i] = call->enter.args[i];
     if (!sta__memory_read(&mask, (const void *)args[index], sizeof(mask)))
@@ -184,6 +236,8 @@ static int64_t call_with_mask_pair(const struct sta__call *call)
 {
     uint64_t args[6], pair[2], mask = sta__masking.app_blocked, stripped;
 
+    if (!sta__signals_reserved())
+        return call_pinned(call);
     for (unsigned i = 0; i < 6; i++)
         args[i] = call->enter.args[i];
     if (!sta__memory_read(pair, (const void *)args[5], sizeof(pair)))
@@ -198,16 +252,16 @@ static int64_t call_with_mask_pair(const struct sta__call *call)
     return call_under_mask(call->enter.id, args, mask);
 }
 
-/* The reserved signals that the application ignores. */
+/* The taken signals that the application ignores. */
 static uint64_t ignored_signals(void)
 {
     uint64_t ignored = 0;
 
-    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
-        int signal = sta__reservable(i);
+    for (unsigned i = 0; i < STA__TAKEABLE_COUNT; i++) {
+        int signal = sta__takeable(i);
         struct sta__action action;
 
-        if (!(sta__signals_reserved() & sta__signal_bit(signal)))
+        if (!(sta__signals_taken() & sta__signal_bit(signal)))
             continue;
         sta__signals_change_action(signal, NULL, &action);
         if (action.handler == (uintptr_t)SIG_IGN)
@@ -221,11 +275,14 @@ static void ignore(uint64_t signals, bool really)
 {
     const struct sta__action ignoring = {.handler = (uintptr_t)SIG_IGN};
 
-    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
-        int signal = sta__reservable(i);
+    for (unsigned i = 0; i < STA__TAKEABLE_COUNT; i++) {
+        int signal = sta__takeable(i);
+        struct sta__action ours;
 
-        if (signals & sta__signal_bit(signal))
-            sta__signals_set_action(signal, really ? &ignoring : &sta__signals.ours[signal], NULL);
+        if (!(signals & sta__signal_bit(signal)))
+            continue;
+        ours = sta__signals_installed(signal, &ignoring);
+        sta__signals_set_action(signal, really ? &ignoring : &ours, NULL);
     }
 }
 
@@ -236,8 +293,8 @@ static int64_t call_exec(const struct sta__call *call, uint64_t ignored)
     const struct sta__thread_hooks *hooks =
         atomic_load_explicit(&sta__thread_hooks, memory_order_acquire);
     const unsigned long *args = call->enter.args;
-    /* A thread that traps while the signal is ignored dies. */
-    bool alone = !hooks->pause() || sta__masking.has_own_actions;
+    /* A thread that traps, or faults, while the signal is ignored dies. */
+    bool alone = (hooks ? !hooks->pause() : sta__text_is_alone()) || sta__masking.has_own_actions;
     int64_t err;
 
     sta__signals_set_mask(SIG_BLOCK, sta__masking.app_blocked);
@@ -247,7 +304,8 @@ static int64_t call_exec(const struct sta__call *call, uint64_t ignored)
     if (alone)
         ignore(ignored, false);
     sta__signals_set_mask(SIG_UNBLOCK, sta__masking.app_blocked);
-    hooks->resume();
+    if (hooks)
+        hooks->resume();
     return err;
 }
 
@@ -267,6 +325,7 @@ bool sta__signals_may_concern(int64_t sys_nr)
     case SYS_epoll_pwait2:
     case SYS_pselect6:
     case SYS_io_pgetevents:
+    case SYS_io_uring_enter:
     case SYS_execve:
     case SYS_execveat:
         return true;
@@ -277,7 +336,7 @@ bool sta__signals_may_concern(int64_t sys_nr)
 
 bool sta__signals_concern(int64_t sys_nr)
 {
-    return sta__signals_reserved() && sta__signals_may_concern(sys_nr);
+    return sta__signals_taken() && sta__signals_may_concern(sys_nr);
 }
 
 /* What is not of the form that concerns us (no mask, a wrong size) is left to the kernel. */
@@ -286,7 +345,7 @@ bool sta__signals_call(struct sta__call *call)
     const unsigned long *args = call->enter.args;
     uint64_t ignored;
 
-    if (!sta__signals_reserved())
+    if (!sta__signals_taken())
         return false;
     switch (call->enter.id) {
     case SYS_rt_sigaction:
@@ -300,18 +359,18 @@ bool sta__signals_call(struct sta__call *call)
         call->ret = call_sigprocmask(args);
         return true;
     case SYS_rt_sigpending:
-        if (args[1] != sizeof(uint64_t))
+        if (!sta__signals_reserved() || args[1] != sizeof(uint64_t))
             return false;
         call->ret = call_sigpending(args);
         return true;
     case SYS_rt_sigtimedwait:
-        if (args[3] != sizeof(uint64_t))
+        if (!sta__signals_reserved() || args[3] != sizeof(uint64_t))
             return false;
         call->ret = call_sigtimedwait(args);
         return true;
     case SYS_signalfd:
     case SYS_signalfd4:
-        if (!is_mask(args[1], args[2]))
+        if (!sta__signals_reserved() || !is_mask(args[1], args[2]))
             return false;
         call->ret = call_signalfd(call);
         return true;
@@ -336,6 +395,11 @@ bool sta__signals_call(struct sta__call *call)
         if (!args[5])
             return false;
         call->ret = call_with_mask_pair(call);
+        return true;
+    case SYS_io_uring_enter:
+        if (!args[4])
+            return false;
+        call->ret = call_pinned(call);
         return true;
     case SYS_execve:
     case SYS_execveat:

@@ -7,9 +7,11 @@
 #include <linux/sched.h>
 #include <stddef.h>
 
+#include "base/copy_user.h"
 #include "base/memory.h"
 #include "base/quiesce.h"
 #include "transform/entry.h"
+#include "transform/faults.h"
 #include "transform/signals_state.h"
 
 #ifndef CLONE_CLEAR_SIGHAND /* linux/sched.h since 5.5 */
@@ -24,7 +26,7 @@ static uint64_t *mask_of(ucontext_t *context)
     return (uint64_t *)&context->uc_sigmask;
 }
 
-static int send_self(siginfo_t *info)
+int sta__signals_send_self(siginfo_t *info)
 {
     return (int)STA__RAW4(SYS_rt_tgsigqueueinfo, STA__RAW0(SYS_getpid), STA__RAW0(SYS_gettid),
                           info->si_signo, info);
@@ -44,7 +46,7 @@ static bool send_deferred(siginfo_t *deferred)
         return false;
     sta__memory_copy(&info, deferred, sizeof(info));
     deferred->si_signo = 0;
-    send_self(&info);
+    sta__signals_send_self(&info);
     return true;
 }
 
@@ -69,15 +71,14 @@ __asm__(".pushsection sta_gate, \"ax\", @progbits\n"
         "        syscall\n"
         "        hlt\n"
         ".popsection\n");
-void sta__signals_restorer(void);
 
-/* Takes the bits of reserved signals out of (or puts them back into) the masks of all actions. */
+/* Takes the bits of taken signals out of (or puts them back into) the masks of all actions. */
 static void strip_actions(uint64_t added)
 {
     for (int signal = 1; signal <= STA__SIGNAL_COUNT; signal++) {
         struct sta__action action;
 
-        if ((sta__signals_reserved() & sta__signal_bit(signal)) ||
+        if ((sta__signals_taken() & sta__signal_bit(signal)) ||
             sta__signals_set_action(signal, NULL, &action) < 0 || !(action.mask & added))
             continue;
         atomic_fetch_or_explicit(&sta__signals.masked[signal], action.mask & added,
@@ -87,7 +88,7 @@ static void strip_actions(uint64_t added)
     }
 }
 
-static void unstrip_actions(uint64_t removed)
+void sta__signals_unstrip(uint64_t removed)
 {
     for (int signal = 1; signal <= STA__SIGNAL_COUNT; signal++) {
         uint64_t masked = atomic_fetch_and_explicit(&sta__signals.masked[signal], ~removed,
@@ -102,9 +103,27 @@ static void unstrip_actions(uint64_t removed)
     }
 }
 
+void sta__signals_save(int signal, const struct sta__action *app)
+{
+    struct sta__action *saved = &sta__signals.actions[signal];
+
+    *saved = *app;
+    saved->mask |= atomic_exchange_explicit(&sta__signals.masked[signal], 0, memory_order_relaxed);
+}
+
+void sta__signals_give_back(int signal)
+{
+    struct sta__action app = sta__signals.actions[signal];
+
+    atomic_store_explicit(&sta__signals.masked[signal], app.mask & sta__signals_taken(),
+                          memory_order_relaxed);
+    app.mask &= ~sta__signals_taken();
+    sta__signals_set_action(signal, &app, NULL);
+}
+
 int sta__signals_reserve(int signal, sta__signal_handler handler)
 {
-    struct sta__action *ours = &sta__signals.ours[signal];
+    struct sta__action *ours = &sta__signals.ours[signal], app;
     int err;
 
     if (sta__signals_reserved() & sta__signal_bit(signal)) /* still, since the last time */
@@ -113,9 +132,10 @@ int sta__signals_reserve(int signal, sta__signal_handler handler)
     ours->flags = SA_SIGINFO | SA_RESTART | STA__SA_RESTORER;
     ours->restorer = (uintptr_t)sta__signals_restorer;
     ours->mask = UINT64_MAX;
-    err = sta__signals_set_action(signal, ours, &sta__signals.actions[signal]);
+    err = sta__signals_set_action(signal, ours, &app);
     if (err < 0)
         return err;
+    sta__signals_save(signal, &app);
     atomic_fetch_or_explicit(&sta__signals.reserved, sta__signal_bit(signal), memory_order_release);
     sta__signals_strip();
     return 0;
@@ -123,15 +143,15 @@ int sta__signals_reserve(int signal, sta__signal_handler handler)
 
 void sta__signals_strip(void)
 {
-    strip_actions(sta__signals_reserved());
+    strip_actions(sta__signals_taken());
 }
 
 void sta__signals_release(int signal)
 {
     atomic_fetch_and_explicit(&sta__signals.reserved, ~sta__signal_bit(signal),
                               memory_order_release);
-    sta__signals_set_action(signal, &sta__signals.actions[signal], NULL);
-    unstrip_actions(sta__signal_bit(signal));
+    sta__signals_give_back(signal);
+    sta__signals_unstrip(sta__signal_bit(signal));
 }
 
 void sta__signals_unblock(ucontext_t *context)
@@ -172,32 +192,33 @@ uint64_t sta__signals_app_blocked(void)
     return sta__masking.app_blocked;
 }
 
-/* The application's action for a reserved signal, as this thread has it. */
+/* The application's action for a taken signal, as this thread has it. */
 static struct sta__action *app_action(int signal)
 {
-    return sta__masking.has_own_actions ? &sta__masking.own_actions[sta__reservable_index(signal)]
+    return sta__masking.has_own_actions ? &sta__masking.own_actions[sta__takeable_index(signal)]
                                         : &sta__signals.actions[signal];
 }
 
 /* CLONE_CLEAR_SIGHAND: all handlers are gone, ours too. */
 static void restore_handlers(void)
 {
-    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++) {
-        int signal = sta__reservable(i);
-        struct sta__action *app = app_action(signal);
+    for (unsigned i = 0; i < STA__TAKEABLE_COUNT; i++) {
+        int signal = sta__takeable(i);
+        struct sta__action *app = app_action(signal), ours;
 
-        if (!(sta__signals_reserved() & sta__signal_bit(signal)))
+        if (!(sta__signals_taken() & sta__signal_bit(signal)))
             continue;
         if (app->handler != (uintptr_t)SIG_IGN)
             app->handler = (uintptr_t)SIG_DFL;
-        sta__signals_set_action(signal, &sta__signals.ours[signal], NULL);
+        ours = sta__signals_installed(signal, app);
+        sta__signals_set_action(signal, &ours, NULL);
     }
 }
 
 static void copy_actions(void)
 {
-    for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++)
-        sta__masking.own_actions[i] = sta__signals.actions[sta__reservable(i)];
+    for (unsigned i = 0; i < STA__TAKEABLE_COUNT; i++)
+        sta__masking.own_actions[i] = sta__signals.actions[sta__takeable(i)];
     sta__masking.has_own_actions = true;
 }
 
@@ -206,6 +227,7 @@ void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
     bool shares_memory = clone_flags & CLONE_VM;
 
     sta__masking.app_blocked = blocked;
+    sta__faults_other_mask();
     if (!sta__entry_borrows) {
         for (unsigned i = 0; i < STA__RESERVABLE_COUNT; i++)
             sta__masking.deferred[i].si_signo = 0;
@@ -218,6 +240,7 @@ void sta__signals_began(uint64_t clone_flags, uint64_t blocked)
 
 void sta__signals_given_back(uint64_t blocked)
 {
+    sta__faults_other_mask();
     if (sta__masking.is_masking)
         sta__masking.app_blocked = blocked;
     sta__masking.has_own_actions = sta__entry_borrows;
@@ -249,8 +272,17 @@ void sta__signals_change_action(int signal, const struct sta__action *new, struc
     sta__unlock(&sta__signals.lock, &saved);
 }
 
-/* The action to take for a signal that has arrived. */
-static struct sta__action take_action(int signal)
+struct sta__action sta__signals_installed(int signal, const struct sta__action *app)
+{
+    struct sta__action ours;
+
+    if (sta__signals_reserved() & sta__signal_bit(signal))
+        return sta__signals.ours[signal];
+    sta__faults_action(app, &ours);
+    return ours;
+}
+
+struct sta__action sta__signals_take_action(int signal)
 {
     struct sta__action action, after;
 
@@ -277,12 +309,14 @@ static void run_handler(const struct sta__action *action, int signal, siginfo_t 
     mask |= *mask_of(context);
     sta__masking.app_blocked = mask & sta__signals_reserved();
     /* The handler's calls are intercepted, so reserved signals must not stay blocked. */
+    sta__faults_mask(mask);
     sta__signals_set_mask(SIG_SETMASK, mask & ~sta__signals_reserved());
     if (action->flags & SA_SIGINFO)
         ((void (*)(int, siginfo_t *, void *))action->handler)(signal, info, context);
     else
         ((void (*)(int))action->handler)(signal);
     sta__signals_set_mask(SIG_SETMASK, UINT64_MAX);
+    sta__faults_mask(*mask_of(context));
     if (!sta__masking.is_masking)
         return;
     sta__masking.app_blocked = *mask_of(context) & sta__signals_reserved();
@@ -292,7 +326,7 @@ static void run_handler(const struct sta__action *action, int signal, siginfo_t 
 
 void sta__signals_chain(int signal, siginfo_t *info, void *context)
 {
-    siginfo_t *deferred = &sta__masking.deferred[sta__reservable_index(signal)];
+    siginfo_t *deferred = &sta__masking.deferred[sta__takeable_index(signal)];
     /* The kernel's own cannot wait: the instruction has failed. */
     bool is_forced = info->si_code > 0;
     bool is_blocked = app_blocks(signal);
@@ -303,7 +337,7 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context)
             sta__memory_copy(deferred, info, sizeof(*deferred));
         return;
     }
-    action = take_action(signal);
+    action = sta__signals_take_action(signal);
     if (action.handler == (uintptr_t)SIG_IGN && !is_forced)
         return;
     if (action.handler <= (uintptr_t)SIG_IGN || is_blocked)
@@ -314,10 +348,14 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context)
 
 void sta__signals_returning(ucontext_t *context)
 {
+    bool is_sharing = sta__faults_are_on();
+
     /* The kernel sets the alternate stack as it was when the signal came, unless it is in use. Only
-     * private_stack.h has to know of that. */
-    if (sta__self.private_stack && !sta__on_alt_stack((uintptr_t)context))
+     * private_stack.h and copy_user.h have to know of that. */
+    if ((sta__self.private_stack || is_sharing) && !sta__on_alt_stack((uintptr_t)context))
         sta__alt_stack_note(&context->uc_stack);
+    if (is_sharing)
+        sta__faults_returning(*mask_of(context));
     if (!sta__masking.is_masking)
         return;
     sta__masking.app_blocked |= *mask_of(context) & sta__signals_reserved();

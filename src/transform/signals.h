@@ -35,7 +35,8 @@ void sta__signals_unblock(ucontext_t *context);
 /* The reverse. */
 void sta__signals_block_again(ucontext_t *context);
 
-/* Takes reserved signals out of the sa_masks that were set by threads not yet intercepted. */
+/* Takes reserved and shared signals out of the sa_masks that were set by threads not yet
+ * intercepted. */
 void sta__signals_strip(void);
 
 /* Which reserved signals the application believes blocked on this thread. */
@@ -54,8 +55,8 @@ void sta__signals_chain(int signal, siginfo_t *info, void *context);
  * and returns true. */
 bool sta__signals_call(struct sta__call *call);
 
-/* Whether calls with this number have to be looked at while signals are reserved; and whether they
- * have to be now. */
+/* Whether calls with this number have to be looked at while signals are reserved, or shared
+ * (faults.h); and whether they have to be now. */
 bool sta__signals_may_concern(int64_t sys_nr);
 bool sta__signals_concern(int64_t sys_nr);
 

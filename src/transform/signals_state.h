@@ -17,17 +17,19 @@
 
 #define STA__SIGNAL_COUNT 64
 
-/* The signals that methods reserve: SIGSYS and SIGILL. */
+/* The signals whose actions may be the library's: those that methods reserve, SIGSYS and SIGILL,
+ * and those that are shared, see faults.h: SIGSEGV and SIGBUS. */
 #define STA__RESERVABLE_COUNT 2
+#define STA__TAKEABLE_COUNT   4
 
-STA__INLINE int sta__reservable(unsigned index)
+STA__INLINE int sta__takeable(unsigned index)
 {
-    return index == 0 ? SIGSYS : SIGILL;
+    return index == 0 ? SIGSYS : index == 1 ? SIGILL : index == 2 ? SIGSEGV : SIGBUS;
 }
 
-STA__INLINE unsigned sta__reservable_index(int signal)
+STA__INLINE unsigned sta__takeable_index(int signal)
 {
-    return signal == SIGSYS ? 0 : 1;
+    return signal == SIGSYS ? 0 : signal == SIGILL ? 1 : signal == SIGSEGV ? 2 : 3;
 }
 
 /* The kernel's struct sigaction (arch/x86/include/uapi/asm/signal.h); libc's is another. */
@@ -43,10 +45,11 @@ struct sta__action {
 /* The process's. */
 struct sta__signals {
     _Atomic uint64_t reserved;                         /* the signals, as a mask */
+    _Atomic uint64_t shared;                           /* likewise */
     struct sta__lock lock;                             /* protects `actions` */
-    struct sta__action actions[STA__SIGNAL_COUNT + 1]; /* the application's, for reserved signals */
-    struct sta__action ours[STA__SIGNAL_COUNT + 1];    /* what is installed for them */
-    /* For the others: which reserved signals the application has in its sa_mask. */
+    struct sta__action actions[STA__SIGNAL_COUNT + 1]; /* the application's, for taken signals */
+    struct sta__action ours[STA__SIGNAL_COUNT + 1];    /* what is installed for reserved ones */
+    /* For the others: which taken signals the application has in its sa_mask. */
     _Atomic uint64_t masked[STA__SIGNAL_COUNT + 1];
 };
 
@@ -67,7 +70,7 @@ struct sta__masking {
     /* A process that shares memory with its parent, but not the actions: a vfork child mostly. What
      * it changes before it execs must not reach the parent. */
     bool has_own_actions;
-    struct sta__action own_actions[STA__RESERVABLE_COUNT];
+    struct sta__action own_actions[STA__TAKEABLE_COUNT];
 };
 
 extern STA__HIDDEN struct sta__signals sta__signals;
@@ -81,6 +84,18 @@ STA__INLINE uint64_t sta__signal_bit(int signal)
 STA__INLINE uint64_t sta__signals_reserved(void)
 {
     return atomic_load_explicit(&sta__signals.reserved, memory_order_relaxed);
+}
+
+STA__INLINE uint64_t sta__signals_shared(void)
+{
+    /* Acquire: the application's actions have been saved. */
+    return atomic_load_explicit(&sta__signals.shared, memory_order_acquire);
+}
+
+/* Whose actions are the library's. */
+STA__INLINE uint64_t sta__signals_taken(void)
+{
+    return sta__signals_reserved() | sta__signals_shared();
 }
 
 STA__INLINE int sta__signals_set_action(int signal, const struct sta__action *action,
@@ -98,7 +113,27 @@ STA__INLINE void sta__signals_set_mask(int how, uint64_t mask)
  */
 bool sta__signals_send_deferred(void);
 
-/* Reads and, if `new` is not NULL, writes the application's action for a reserved signal. */
+/* Reads and, if `new` is not NULL, writes the application's action for a taken signal. */
 void sta__signals_change_action(int signal, const struct sta__action *new, struct sta__action *old);
+
+/* The action to take for a signal that has arrived. */
+struct sta__action sta__signals_take_action(int signal);
+
+/* What the kernel is to have for a taken signal, where the application's action is this. */
+struct sta__action sta__signals_installed(int signal, const struct sta__action *app);
+
+/* The application's action is the library's from now on: this is what it was. And the reverse, when
+ * the signal is not taken any more. Other taken signals in its mask are seen to. */
+void sta__signals_save(int signal, const struct sta__action *app);
+void sta__signals_give_back(int signal);
+
+/* Puts these, which are not taken any more, back into the masks of all actions. */
+void sta__signals_unstrip(uint64_t signals);
+
+/* Sends the thread a signal that it has taken. */
+int sta__signals_send_self(siginfo_t *info);
+
+/* Where a handler of ours returns to. */
+void sta__signals_restorer(void);
 
 #endif

@@ -9,12 +9,14 @@
 #include <time.h>
 
 #include "attach/registry.h"
+#include "base/copy_user.h"
 #include "base/gate.h"
 #include "base/grace.h"
 #include "base/options.h"
 #include "base/quiesce.h"
 #include "transform/door.h"
 #include "transform/entry.h"
+#include "transform/faults.h"
 #include "transform/method.h"
 
 #define KNOWN_FLAGS (STA_TRANSFORM_EXHAUSTIVE | STA_TRANSFORM_PRIVATE_STACK)
@@ -47,14 +49,68 @@ static void begin_change(void)
     }
 }
 
-static void end_change(void)
-{
-    atomic_store_explicit(&installed.changed_by, 0, memory_order_release);
-}
-
 static struct sta *installed_sta(void)
 {
     return atomic_load_explicit(&installed.sta, memory_order_acquire);
+}
+
+static void let_others_change(void)
+{
+    atomic_store_explicit(&installed.changed_by, 0, memory_order_release);
+    /* Pairs with the one in sta__copy_want(): who finds that this thread is changing something
+     * leaves what he wants to be seen here. */
+    sta__full_barrier();
+}
+
+static bool faults_are_missing(void)
+{
+    return sta__copy_is_wanted() && installed_sta() && !sta__faults_are_on();
+}
+
+/* Where rt_sigaction and the like are to be intercepted from now on, that has to be made so. */
+static void look_at_calls_again(struct sta *sta)
+{
+    void (*changed)(struct sta *) = atomic_load_explicit(&sta->changed, memory_order_acquire);
+
+    if (changed)
+        changed(sta);
+}
+
+/* Programs that read are there. May run inside a callback, so it does not wait for others: who is
+ * changing something comes here afterwards. */
+static void handle_faults_if_wanted(void)
+{
+    while (faults_are_missing()) {
+        int other = 0;
+        struct sta *sta;
+
+        if (!atomic_compare_exchange_strong(&installed.changed_by, &other,
+                                            (int)STA__RAW0(SYS_gettid)))
+            return;
+        sta = installed_sta();
+        if (sta && !sta__faults_are_on()) {
+            sta__faults_begin();
+            look_at_calls_again(sta);
+            sta__faults_begun();
+        }
+        let_others_change();
+    }
+}
+
+/* No callback runs: what was handled is the application's again, before its calls are. */
+static void leave_faults(void)
+{
+    if (!sta__faults_are_on())
+        return;
+    sta__faults_end();
+    sta__grace_wait();
+    sta__faults_ended();
+}
+
+static void end_change(void)
+{
+    let_others_change();
+    handle_faults_if_wanted();
 }
 
 static bool is_in_callback(void)
@@ -67,7 +123,8 @@ static void set_active(struct sta *sta, unsigned flags)
     bool is_private = (flags & STA_TRANSFORM_PRIVATE_STACK) != 0;
 
     atomic_store_explicit(&sta__entry_kind,
-                          STA__CALL_VECTORS | (is_private ? STA__CALL_PRIVATE_STACK : 0),
+                          STA__CALL_VECTORS | STA__CALL_SITE |
+                              (is_private ? STA__CALL_PRIVATE_STACK : 0),
                           memory_order_relaxed);
     /* Release: whoever sees the registry sees it made. */
     atomic_store_explicit(&sta__active, sta, memory_order_release);
@@ -113,6 +170,7 @@ static int install(struct sta *sta, const struct sta_transform_options *options)
         return err;
     }
     atomic_store_explicit(&installed.sta, sta, memory_order_release);
+    atomic_store_explicit(&sta__copy_wanted, handle_faults_if_wanted, memory_order_release);
     sta->before_free = remove_before_free;
     return 0;
 }
@@ -153,6 +211,7 @@ int sta_transform_remove(struct sta *sta)
         return -ENOENT;
     }
     set_active(NULL, 0);
+    leave_faults();
     installed.method->remove(sta);
     atomic_store_explicit(&installed.sta, NULL, memory_order_release);
     sta->before_free = NULL;

@@ -488,6 +488,9 @@ static int check_available(struct sta__verifier *v, const struct sta__helper *he
     if (!helper)
         return sta__deny(v, -EINVAL, "program of this type cannot use helper bpf_%s#%d",
                          sta__helper_name(id), id);
+    if (v->options->is_not_gpl && sta__helper_is_gpl(id))
+        return sta__deny(v, -EINVAL,
+                         "cannot call GPL-restricted function from non-GPL compatible program");
     if (id == BPF_FUNC_get_func_ip && v->options->type != BPF_PROG_TYPE_KPROBE)
         return sta__deny(v, -STA__ENOTSUPP, "func bpf_%s#%d not supported for program type %u",
                          helper->name, id, v->options->type);
