@@ -15,7 +15,6 @@
 #define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
 #define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
 #define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
 #define NO_USER_RING       NULL, "ring buffers that hosts fill are not offered"
 
 /* Short names, so that each helper is a line or two. */
@@ -83,8 +82,8 @@ static const struct sta__helper helpers[] = {
         {ARG(MAP), ARG(UNINIT_MAP_VALUE)}},
     [BPF_FUNC_map_peek_elem] = {"map_peek_elem", HAS(map_peek_elem), STA__RET_INTEGER,
         {ARG(MAP), ARG(UNINIT_MAP_VALUE)}},
-    [BPF_FUNC_spin_lock] = {"spin_lock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
-    [BPF_FUNC_spin_unlock] = {"spin_unlock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
+    [BPF_FUNC_spin_lock] = {"spin_lock", HAS(spin_lock), STA__RET_VOID, {ARG(SPIN_LOCK)}},
+    [BPF_FUNC_spin_unlock] = {"spin_unlock", HAS(spin_unlock), STA__RET_VOID, {ARG(SPIN_LOCK)}},
     [BPF_FUNC_strtol] = {"strtol", HAS(strtol), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
     [BPF_FUNC_strtoul] = {"strtoul", HAS(strtoul), STA__RET_INTEGER,

@@ -23,6 +23,10 @@ STA__HELPER_FUNCTION(map_lookup_percpu_elem);
 /* Calls r2, a struct sta__callback, for each element. */
 STA__HELPER_FUNCTION(for_each_map_elem);
 
+/* The lock in a map's value, at its address: maps/value_lock.h. */
+STA__HELPER_FUNCTION(spin_lock);
+STA__HELPER_FUNCTION(spin_unlock);
+
 /* Rings of perf events, maps/perf_ring.h. */
 STA__HELPER_FUNCTION(perf_event_output);
 

@@ -42,6 +42,7 @@ target_sources(sta PRIVATE
     ebpf/verify/prune.c
     ebpf/verify/range.c
     ebpf/verify/refine.c
+    ebpf/verify/spin_lock.c
     ebpf/verify/stack.c
     ebpf/verify/state.c
     ebpf/verify/tnum.c

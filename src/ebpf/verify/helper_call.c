@@ -316,7 +316,8 @@ static int check_arg(struct sta__verifier *v, struct call *call, int index)
         call->dynptr_reg = reg;
         return sta__dynptr_check_room(v, reg);
     case STA__ARG_SPIN_LOCK:
-        return sta__deny(v, -EINVAL, "R%u: %s", reg, call->helper->why_not);
+        return call->id == BPF_FUNC_spin_lock ? sta__lock_take(v, reg)
+                                              : sta__lock_give_back(v, reg);
     default:
         return 0;
     }
@@ -409,6 +410,8 @@ static int set_result(struct sta__verifier *v, const struct call *call)
             return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
         r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
         r0->map = call->map;
+        if (!sta__is_or_null(r0->type) && r0->map->has_lock)
+            r0->id = sta__new_id(v);
         break;
     case STA__RET_RECORD_OR_NULL:
     case STA__RET_MEM_OR_NULL:
@@ -507,6 +510,8 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
     struct call call = {.helper = sta__helper_find(insn->imm), .id = insn->imm};
     int err = check_available(v, call.helper, insn->imm);
 
+    if (!err)
+        err = sta__lock_check_call(v, call.id);
     for (int i = 0; !err && i < 5 && call.helper->args[i]; i++)
         err = check_arg(v, &call, i);
     if (!err)

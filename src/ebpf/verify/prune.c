@@ -190,7 +190,8 @@ static bool covers(struct sta__verifier *v, const struct sta__state *stored, enu
     const struct sta__state *walked = v->state;
     struct comparison c = {.v = v, .mode = mode, .unique = STA__ID_DELTA};
 
-    if (stored->ref_count != walked->ref_count)
+    if (stored->ref_count != walked->ref_count || stored->lock_map != walked->lock_map ||
+        !same_id(&c, stored->lock_id, walked->lock_id))
         return false;
     for (uint32_t f = 0; f <= walked->frame; f++) {
         uint32_t insn = f == walked->frame ? v->insn : walked->frames[f + 1]->callsite;

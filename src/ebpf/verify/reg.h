@@ -37,7 +37,8 @@ struct sta__reg {
     uint32_t subprog;          /* FUNC */
     /* SCALAR: the number. Pointers: the unknown part of the offset. */
     struct sta__range n;
-    /* SCALAR: equal ids are equal numbers. OR_NULL: equal ids are NULL together, or not. 0: none */
+    /* SCALAR: equal ids are equal numbers. OR_NULL: equal ids are NULL together, or not.
+     * MAP_VALUE with a lock: whose it is. 0: none */
     uint32_t id;
     uint32_t ref;    /* RECORD: what was acquired */
     uint32_t dynptr; /* MEM: of which dynptr; 0: of none */
@@ -82,6 +83,9 @@ struct sta__state {
     struct sta__ref *refs;
     uint32_t ref_count;
     uint32_t unroll_depth; /* calls of callbacks on the way here */
+    /* The lock that is held: see spin_lock.c. NULL: none. */
+    const struct sta_map *lock_map;
+    uint32_t lock_id;
 
     /* Of stored states. */
     struct sta__state *parent;        /* the last one on the way here; of the walked state, too */

@@ -213,6 +213,15 @@ int sta__dynptr_check(struct sta__verifier *v, uint8_t reg, uint32_t kind, uint3
 /* It was given back. Returns what is to be released. */
 uint32_t sta__dynptr_end(struct sta__verifier *v, uint8_t reg);
 
+/* spin_lock.c */
+int sta__lock_take(struct sta__verifier *v, uint8_t reg);
+int sta__lock_give_back(struct sta__verifier *v, uint8_t reg);
+/* Whether this helper may be called now. */
+int sta__lock_check_call(struct sta__verifier *v, int32_t helper);
+/* Whether these bytes of a map's value may be read and written. */
+int sta__lock_check_access(struct sta__verifier *v, const struct sta__reg *pointer, int32_t off,
+                           uint32_t size);
+
 /* helper_call.c */
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 
