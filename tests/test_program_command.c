@@ -356,6 +356,59 @@ SCENARIO(elements_that_are_programs_and_maps)
     }
 }
 
+/* What programs may do with what they find in a map of maps. */
+SCENARIO(maps_of_maps_are_verified)
+{
+    const struct bpf_insn good[] = {
+        {.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = -4},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10},
+        {.code = BPF_ALU64 | BPF_ADD, .dst_reg = 2, .imm = -4},
+        {.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD},
+        {0},
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem},
+        {.code = BPF_JMP | BPF_JEQ, .off = 6},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 0},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10},
+        {.code = BPF_ALU64 | BPF_ADD, .dst_reg = 2, .imm = -4},
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem},
+        {.code = BPF_JMP | BPF_JEQ, .off = 1},
+        {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 0, .src_reg = 0},
+        {.code = BPF_ALU64 | BPF_MOV},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    const struct bpf_insn nothing = {.code = BPF_ALU64 | BPF_MOV, .dst_reg = 9};
+    static const uint32_t types[] = {BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS};
+
+    for (size_t i = 0; i < COUNT(types); i++) {
+        union bpf_attr attr = map_attr(BPF_MAP_TYPE_HASH, 4, 8, 4);
+        struct bpf_insn insns[COUNT(good)];
+        int inner = OPEN(w, BPF_MAP_CREATE, &attr), outer;
+
+        attr = map_attr(types[i], 4, 4, 2);
+        attr.inner_map_fd = (uint32_t)inner;
+        outer = OPEN(w, BPF_MAP_CREATE, &attr);
+        for (int change = 0; change < 7; change++) {
+            memcpy(insns, good, sizeof(insns));
+            insns[3].imm = outer;
+            if (change == 1)
+                insns[6] = nothing; /* the outer one may have none */
+            if (change == 2)
+                insns[11] = nothing; /* nor the inner one */
+            if (change == 3)
+                insns[12].off = 4; /* past the inner one's value */
+            if (change == 4)
+                insns[5].imm = BPF_FUNC_map_delete_elem;
+            if (change == 5) {
+                insns[7] = (struct bpf_insn){.code = BPF_STX | BPF_MEM | BPF_DW};
+                insns[7].src_reg = 10; /* writes to the map itself */
+            }
+            if (change == 6)
+                insns[10].imm = BPF_FUNC_map_delete_elem;
+            load(w, BPF_PROG_TYPE_TRACEPOINT, insns, COUNT(insns));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +422,7 @@ int main(void)
         cmocka_unit_test(links_are_changed),
         cmocka_unit_test(programs_are_run_for_a_test),
         cmocka_unit_test(elements_that_are_programs_and_maps),
+        cmocka_unit_test(maps_of_maps_are_verified),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

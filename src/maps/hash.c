@@ -93,26 +93,83 @@ static void sweep(struct sta_map *map, uint32_t except)
     }
 }
 
+/* How many elements were given back, and one. */
+static uint64_t count_freed(struct sta_map *map)
+{
+    uint64_t count = 1;
+
+    /* Acquire: what is counted here is free to who looks for it then. */
+    for (uint32_t i = 0; i < STA__HINTS; i++)
+        count += atomic_load_explicit(&map->head->hints[i].freed, memory_order_acquire);
+    return count;
+}
+
+/*
+ * Beside others it means nothing that no element was found: one may have become free behind the
+ * look and another been taken before it. But if none was given back from the beginning of a look to
+ * its end, then none was free at its end, and none is until the next one is given back.
+ */
+static STA__NOINLINE uint32_t claim_or_prove(struct sta_map *map, uint32_t bucket)
+{
+    uint64_t count = count_freed(map);
+
+    for (;;) {
+        uint32_t index = claim_free(map, bucket);
+        uint64_t before = count;
+
+        if (index != NONE)
+            return index;
+        count = count_freed(map);
+        if (count == before) {
+            atomic_store_explicit(&map->head->full_at, count, memory_order_relaxed);
+            return NONE;
+        }
+    }
+}
+
+static bool is_known_full(struct sta_map *map)
+{
+    /* Relaxed: it is a number to be compared. */
+    uint64_t full_at = atomic_load_explicit(&map->head->full_at, memory_order_relaxed);
+
+    if (sta__likely(full_at == 0))
+        return false;
+    if (full_at == count_freed(map))
+        return true;
+    atomic_store_explicit(&map->head->full_at, 0, memory_order_relaxed);
+    return false;
+}
+
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
 {
-    uint32_t index = claim_free(map, bucket);
+    uint32_t index = NONE;
 
-    if (sta__likely(index != NONE))
-        return index;
-    if (atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY)
-        return NONE;
-    sweep(map, bucket);
-    return claim_free(map, bucket);
+    if (sta__likely(!is_known_full(map))) {
+        index = claim_free(map, bucket);
+        if (sta__likely(index != NONE))
+            return index;
+        index = claim_or_prove(map, bucket);
+    }
+    if (index == NONE &&
+        atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY ==
+            0) {
+        sweep(map, bucket);
+        index = claim_or_prove(map, bucket);
+    }
+    return index;
 }
 
 static void give_back(struct sta_map *map, uint32_t index)
 {
     struct sta__hash *hash = &map->hash;
+    struct sta__map_hint *hint = hint_of_cpu(map);
 
     set_free_bit(hash, index);
-    atomic_store_explicit(&hint_of_cpu(map)->word, index / 64, memory_order_relaxed);
+    atomic_store_explicit(&hint->word, index / 64, memory_order_relaxed);
     /* Release: whoever has it next comes after all that was done to it. */
     atomic_store_explicit(&sta__hash_elem(hash, index)->owner, 0, memory_order_release);
+    /* Release: who counts it finds the element free. */
+    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
 }
 
 void sta__hash_publish(struct sta_map *map, uint32_t bucket, uint32_t index, const void *key)

@@ -209,7 +209,7 @@ STA__INLINE void sta__hash_unlock(struct sta_map *map, uint32_t bucket,
 }
 
 /* All under the lock of `bucket`. An element for it, in no chain yet: any that is free; UINT32_MAX:
- * none is. */
+ * at some moment since the call none was. */
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket);
 /* LRU: one that was not used lately, if none is free. */
 uint32_t sta__hash_evict(struct sta_map *map, uint32_t bucket);

@@ -150,6 +150,9 @@ struct sta_map {
     size_t size;           /* of the memfd */
     size_t again_size;     /* rings: the end of it, which is mapped a second time behind it */
     int fd;
+    /* Maps of maps: what the verifier goes by for an element: one that is like them and has no
+     * memory. Else NULL. */
+    struct sta_map *inner;
 
     /* Of this process: see sta__map_get(). */
     _Atomic uint32_t references; /* besides the first one */

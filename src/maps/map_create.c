@@ -117,6 +117,27 @@ static uint64_t place(const struct making *making, uintptr_t base)
     return placer.at < SIZE_MAX_BYTES ? sta__page_up(placer.at) : 0;
 }
 
+/* What is known of maps before there are any. */
+static int make_inner(struct making *making)
+{
+    const struct sta__map_attributes *attributes = &making->attributes;
+    struct sta_map *inner;
+
+    if (attributes->inner_type == BPF_MAP_TYPE_UNSPEC)
+        return 0;
+    inner = calloc(1, sizeof(*inner));
+    if (!inner)
+        return refuse(making, -ENOMEM, "no memory");
+    inner->type = attributes->inner_type;
+    inner->key_size = attributes->inner_key_size;
+    inner->value_size = attributes->inner_value_size;
+    inner->max_entries = attributes->inner_max_entries;
+    inner->flags = attributes->inner_flags;
+    inner->fd = -1;
+    making->map->inner = inner;
+    return 0;
+}
+
 static int map_memory(struct making *making)
 {
     struct sta_map *map = making->map;
@@ -135,7 +156,7 @@ static int map_memory(struct making *making)
     if (sta__is_error(got))
         return refuse(making, (int)got, "its memory cannot be mapped");
     place(making, (uintptr_t)at);
-    return 0;
+    return make_inner(making);
 }
 
 static int create_memory(struct making *making)

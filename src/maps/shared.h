@@ -46,9 +46,10 @@ struct sta__map_attributes {
 
 #define STA__HINTS 16
 
-/* Where to look first, by CPU. */
+/* By CPU. */
 struct sta__map_hint {
-    _Atomic uint32_t word;
+    _Atomic uint32_t word;  /* where to look for free elements first */
+    _Atomic uint64_t freed; /* elements that were given back */
 } __attribute__((aligned(STA__CACHE_LINE)));
 
 struct sta__map_head {
@@ -60,6 +61,7 @@ struct sta__map_head {
 
     _Atomic uint32_t is_frozen __attribute__((aligned(STA__CACHE_LINE)));
     _Atomic uint32_t exhausted; /* how often no element was free */
+    _Atomic uint64_t full_at;   /* 1 and how many had been given back then; 0: some may be free */
 
     /* Of types that have one lock for the whole map. */
     sta__owner_word lock __attribute__((aligned(STA__CACHE_LINE)));
