@@ -52,8 +52,7 @@ static int64_t extra_size(const struct btf_type *type)
     }
 }
 
-/* Notes where types begin; types == NULL: counts them only. Returns one more than there are, or
- * -EINVAL. */
+/* Notes where types begin. Returns one more than there are, or -EINVAL. */
 static int64_t index_types(const char *data, size_t at, size_t end, uint32_t *types)
 {
     int64_t count = 1;
@@ -67,9 +66,7 @@ static int64_t index_types(const char *data, size_t at, size_t end, uint32_t *ty
         extra = extra_size(type);
         if (extra < 0 || (uint64_t)extra > end - at - sizeof(*type))
             return -EINVAL;
-        if (types)
-            types[count] = (uint32_t)at;
-        count++;
+        types[count++] = (uint32_t)at;
         at += sizeof(*type) + (size_t)extra;
     }
     return count;
@@ -89,13 +86,14 @@ int sta__btf_open(struct sta__btf *btf, const char *data, size_t size)
     if (types + header->type_len > size || strings + header->str_len > size ||
         header->str_len == 0 || data[strings + header->str_len - 1] != '\0')
         return -EINVAL;
-    count = index_types(data, types, types + header->type_len, NULL);
-    if (count < 0)
-        return (int)count;
-    btf->types = calloc((size_t)count, sizeof(*btf->types));
+    btf->types = malloc((1 + header->type_len / sizeof(struct btf_type)) * sizeof(*btf->types));
     if (!btf->types)
         return -ENOMEM;
-    index_types(data, types, types + header->type_len, btf->types);
+    count = index_types(data, types, types + header->type_len, btf->types);
+    if (count < 0) {
+        free(btf->types);
+        return (int)count;
+    }
     btf->data = data;
     btf->size = size;
     btf->strings = data + strings;
@@ -119,15 +117,22 @@ static const char *string_at(const struct sta__btf *btf, uint32_t offset)
     return offset < btf->strings_size ? btf->strings + offset : "";
 }
 
-uint32_t sta__btf_struct(const struct sta__btf *btf, const char *name)
+void sta__btf_structs(const struct sta__btf *btf, const char *const *names, uint32_t *ids,
+                      unsigned count)
 {
+    memset(ids, 0, count * sizeof(*ids));
     for (uint32_t id = 1; id < btf->count; id++) {
         const struct btf_type *type = type_at(btf, id);
+        const char *name;
 
-        if (kind_of(type) == BTF_KIND_STRUCT && strcmp(string_at(btf, type->name_off), name) == 0)
-            return id;
+        if (kind_of(type) != BTF_KIND_STRUCT)
+            continue;
+        name = string_at(btf, type->name_off);
+        for (unsigned i = 0; i < count; i++) {
+            if (!ids[i] && name[0] == names[i][0] && strcmp(name, names[i]) == 0)
+                ids[i] = id;
+        }
     }
-    return 0;
 }
 
 /* The struct or union that a member of this type is, or is an array of; NULL: it is none. */

@@ -23,8 +23,9 @@ struct sta__btf {
 int sta__btf_open(struct sta__btf *btf, const char *data, size_t size);
 void sta__btf_close(struct sta__btf *btf);
 
-/* The id of the struct of this name; 0: there is none. */
-uint32_t sta__btf_struct(const struct sta__btf *btf, const char *name);
+/* The ids of the structs of these names; 0: there is none. */
+void sta__btf_structs(const struct sta__btf *btf, const char *const *names, uint32_t *ids,
+                      unsigned count);
 
 /* The offset in bytes of a member, "a.b" of one in another one, of an array's first element if it
  * is in an array; -ENOENT: there is none. Structs without a name are looked into. */

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/gate.h"
@@ -21,15 +21,14 @@ static const struct {
     const char *structure;
     const char *member;
     uint32_t size;
-    bool is_in_task;
+    enum sta__task_object object;
 } fields[] = {
 #define FIELD(name, object, size, at, structure, member) \
-    {structure, member, size, STA__TASK_##object == STA__TASK_TASK},
+    {structure, member, size, STA__TASK_##object},
 #include "ebpf/task_fields.h"
 #undef FIELD
 };
 
-/* Through the gate: what the process itself opens there may be answered by src/bpfcall. */
 static int64_t read_all(int64_t fd, char *data, size_t size)
 {
     size_t done = 0;
@@ -44,48 +43,61 @@ static int64_t read_all(int64_t fd, char *data, size_t size)
     return 0;
 }
 
-/* All of the file in malloc'ed memory; NULL: it cannot be read. */
-static char *read_kernel_btf(size_t *size)
+/* The file's contents: mapped, which kernels since 6.16 offer, or read, 4 KiB at a time. */
+static int64_t map_or_read(int64_t fd, size_t size)
+{
+    int64_t data = STA__RAW6(SYS_mmap, 0, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    int64_t err;
+
+    if (data > 0)
+        return data;
+    data = STA__RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    err = data > 0 ? read_all(fd, (char *)data, size) : data;
+    if (err == 0)
+        return data;
+    if (data > 0)
+        STA__RAW2(SYS_munmap, data, size);
+    return err;
+}
+
+/* NULL: it cannot be read. Through the gate: what the process itself opens there may be answered by
+ * src/bpfcall. */
+static const char *open_kernel_btf(size_t *size)
 {
     int64_t fd = STA__RAW4(SYS_openat, AT_FDCWD, KERNEL_BTF_PATH, O_RDONLY | O_CLOEXEC, 0);
+    int64_t data = -EIO;
     struct stat stat;
-    char *data = NULL;
 
     if (fd < 0)
         return NULL;
     if (STA__RAW2(SYS_fstat, fd, &stat) == 0 && stat.st_size > 0) {
         *size = (size_t)stat.st_size;
-        data = malloc(*size);
-        if (data && read_all(fd, data, *size) < 0) {
-            free(data);
-            data = NULL;
-        }
+        data = map_or_read(fd, *size);
     }
     STA__RAW1(SYS_close, fd);
-    return data;
+    return data > 0 ? (const char *)data : NULL;
 }
 
 /* Room that an object has in the image, see sta__task_address(). */
 static bool fits(unsigned field, int64_t offset)
 {
-    int64_t room = fields[field].is_in_task ? 0x10000 : 0x2000;
+    int64_t room = fields[field].object == STA__TASK_TASK ? 0x10000 : 0x2000;
 
     return offset >= 0 && offset + fields[field].size <= room;
 }
 
 static void take_offsets(const struct sta__btf *btf)
 {
-    const char *last = "";
-    uint32_t structure = 0;
+    const char *names[STA__TASK_OBJECTS];
+    uint32_t ids[STA__TASK_OBJECTS];
 
+    for (unsigned field = 0; field < STA__TASK_FIELDS; field++)
+        names[fields[field].object] = fields[field].structure;
+    sta__btf_structs(btf, names, ids, STA__TASK_OBJECTS);
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
-        int64_t offset;
+        uint32_t id = ids[fields[field].object];
+        int64_t offset = id ? sta__btf_member(btf, id, fields[field].member) : -ENOENT;
 
-        if (strcmp(fields[field].structure, last) != 0) {
-            last = fields[field].structure;
-            structure = sta__btf_struct(btf, last);
-        }
-        offset = structure ? sta__btf_member(btf, structure, fields[field].member) : -ENOENT;
         sta__task_offsets[field] = fits(field, offset) ? (uint32_t)offset : STA__TASK_ABSENT;
     }
 }
@@ -94,7 +106,7 @@ static void prepare(const struct sta__log *log)
 {
     struct sta__btf btf;
     size_t size = 0;
-    char *data = read_kernel_btf(&size);
+    const char *data = open_kernel_btf(&size);
     int err = data ? sta__btf_open(&btf, data, size) : 0;
 
     if (err < 0)
@@ -104,7 +116,8 @@ static void prepare(const struct sta__log *log)
         take_offsets(&btf);
         sta__btf_close(&btf);
     }
-    free(data);
+    if (data)
+        STA__RAW2(SYS_munmap, data, size);
 }
 
 void sta__task_prepare(const struct sta__log *log)
