@@ -28,7 +28,7 @@ static int print_event(void *data, void *record, size_t size)
     if (event->result < 0)
         printf("%s  %s: %s\n", event->comm, event->path, strerror(-event->result));
     else
-        printf("%s  %s: descriptor %d\n", event->comm, event->path, event->result);
+        printf("%s  %s: opened\n", event->comm, event->path);
     return 0;
 }
 

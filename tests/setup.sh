@@ -6,8 +6,11 @@
 # long as nothing is missing.
 # shellcheck disable=SC2034 # used by those who source this
 build_packages=(gcc libc6-dev binutils make cmake pkg-config libbpf-dev)
+# What compiles programs in eBPF, and skeletons for them.
 # shellcheck disable=SC2034
-test_packages=("${build_packages[@]}" git g++ clang clang-format-14 libcmocka-dev libclang-rt-14-dev
+bpf_packages=(clang bpftool)
+# shellcheck disable=SC2034
+test_packages=("${build_packages[@]}" "${bpf_packages[@]}" git g++ clang-format-14 libcmocka-dev libclang-rt-14-dev
     strace musl-tools python3 perl sqlite3 xz-utils)
 # Programs to run under the agent; tests skip those that are not there.
 # shellcheck disable=SC2034
@@ -27,6 +30,7 @@ have()
 is_present()
 {
     case $1 in
+    bpftool) have bpftool || [ -x /usr/sbin/bpftool ] ;;
     binutils) have ld && have ar && have nm && have objdump && have readelf ;;
     clang-format-14) have clang-format-14 || { have clang-format && clang-format --version | grep -q 'version 14\.'; } ;;
     libc6-dev) have gcc && echo '#include <stdio.h>' | gcc -E -x c - >/dev/null 2>&1 ;;

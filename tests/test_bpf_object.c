@@ -173,6 +173,29 @@ VICTIM(maps_and_programs_are_found_by_name)
     sta_free(sta);
 }
 
+VICTIM(maps_are_wired_as_the_source_says)
+{
+    struct sta *sta = quiet_registry();
+    struct sta_object *object = open_object(sta, "maps");
+    int key = 0, value;
+    long numbers[1024];
+
+    *(int *)number(object, "limit") = 3;
+    install(sta);
+    attach_all(object, 2);
+    for (int i = 0; i < 5; i++)
+        getppid();
+    CHECK_EQ(sta_object_detach(object), 0);
+    CHECK_EQ(sta_map_lookup(sta_object_map(object, "inner_one"), &key, &value, 0), 0);
+    CHECK(value >= 5);
+    CHECK_EQ(sta_map_lookup(sta_object_map(object, "per_cpu"), &key, numbers, 0), 0);
+    for (uint32_t i = 1; i < sta_map_cpus(); i++)
+        numbers[0] += numbers[i];
+    CHECK(numbers[0] >= 5);
+    sta_object_close(object);
+    sta_free(sta);
+}
+
 VICTIM(what_cannot_be_attached_is_refused_by_name)
 {
     struct sta *sta = quiet_registry();
@@ -445,6 +468,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(registers_are_those_of_the_call),
         cmocka_unit_test(typed_tracepoints_see_all_calls),
         cmocka_unit_test(maps_and_programs_are_found_by_name),
+        cmocka_unit_test(maps_are_wired_as_the_source_says),
         cmocka_unit_test(what_cannot_be_attached_is_refused_by_name),
         cmocka_unit_test(or_left_out_if_that_is_asked_for),
         cmocka_unit_test(an_unsafe_program_is_refused_with_the_verifiers_reason),

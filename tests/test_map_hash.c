@@ -6,6 +6,7 @@
 #include "maps.h"
 
 #include "maps/hash.h"
+#include "maps/lease.h"
 
 #define FULL 100
 
@@ -224,6 +225,50 @@ static void who_is_led_astray_begins_again(void **state)
     sta_map_close(churn.map);
 }
 
+/* As many keys as there can be, or one less for each that is being exchanged: there is always an
+ * element for the next one, wherever the others' keys go meanwhile. */
+
+#define CROWD 3
+#define EACH  64 /* keys of each thread: several words of free bits in all */
+
+static const uint64_t zeroes[STA__CPUS_MAX];
+
+static void *exchange_keys(void *data)
+{
+    struct churn *churn = data;
+    uint64_t first = 1000000 * (uint64_t)atomic_fetch_add(&churn->number, 1);
+    uint64_t oldest = first, next = first;
+
+    for (; next < first + EACH; next++)
+        must_equal(sta_map_update(churn->map, &next, zeroes, BPF_NOEXIST), 0);
+    for (int round = 0; round < 100 * ROUNDS; round++, oldest++, next++) {
+        must_equal(sta_map_delete(churn->map, &oldest), 0);
+        must_equal(sta_map_update(churn->map, &next, zeroes, BPF_NOEXIST), 0);
+    }
+    return NULL;
+}
+
+static void a_map_with_room_is_never_full(void **state)
+{
+    static const uint32_t types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH};
+    const uint64_t key = UINT64_MAX;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        struct churn churn = {.map = make_map(types[i], 8, 8, CROWD * EACH)};
+        pthread_t threads[CROWD];
+
+        for (int n = 0; n < CROWD; n++)
+            threads[n] = start(exchange_keys, &churn);
+        for (int n = 0; n < CROWD; n++)
+            finish(threads[n]);
+        assert_int_equal(count_keys(churn.map), CROWD * EACH);
+        for (int again = 0; again < 3; again++)
+            assert_int_equal(sta_map_update(churn.map, &key, zeroes, BPF_ANY), -E2BIG);
+        sta_map_close(churn.map);
+    }
+}
+
 /* The moment itself: the chain that the reader is on ends as another bucket's. */
 static void *end_the_chain_rightly(void *data)
 {
@@ -301,7 +346,7 @@ static void words_stay_with_their_keys(void **state)
     (void)state;
     for (int i = 0; i < WRITERS; i++)
         threads[i] = start(change_words, &churn);
-    for (uint32_t round = 0; found < 10 * ROUNDS; round++) {
+    for (uint32_t round = 0; found < ROUNDS; round++) {
         uint32_t key = round % 8;
         uint64_t value = 0;
 
@@ -467,6 +512,7 @@ int main(void)
         cmocka_unit_test(what_is_there_is_found_and_whole),
         cmocka_unit_test(a_walk_ends_under_change),
         cmocka_unit_test(who_is_led_astray_begins_again),
+        cmocka_unit_test(a_map_with_room_is_never_full),
         cmocka_unit_test(a_chain_that_ends_elsewhere_is_read_again),
         cmocka_unit_test(an_element_that_changed_hands_is_not_written_to),
         cmocka_unit_test(words_stay_with_their_keys),

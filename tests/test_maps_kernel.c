@@ -93,8 +93,18 @@ static void fill(struct both *both, uint8_t *value)
     }
 }
 
-static const uint64_t flags_of_update[] = {BPF_ANY,   BPF_ANY,    BPF_ANY, BPF_NOEXIST,
-                                           BPF_EXIST, BPF_F_LOCK, 3,       1ull << 40};
+static const uint64_t flags_of_update[] = {BPF_ANY,
+                                           BPF_ANY,
+                                           BPF_ANY,
+                                           BPF_ANY,
+                                           BPF_NOEXIST,
+                                           BPF_EXIST,
+                                           BPF_F_LOCK,
+                                           3,
+                                           1ull << 40,
+                                           BPF_F_LOCK | BPF_EXIST,
+                                           BPF_F_LOCK | BPF_NOEXIST,
+                                           BPF_F_LOCK | 3};
 
 static void update_both(struct both *both, const void *key, uint32_t number)
 {
@@ -218,6 +228,8 @@ static void close_both(struct both *both)
         .make_key = number_key, __VA_ARGS__                 \
     }
 
+#define LOCK(at) .options.has_spin_lock = 1, .options.spin_lock_at = (at)
+
 static struct subject subjects[] = {
     MAP(HASH, 4, 8, 64, .keys = 96),
     MAP(HASH, 8, 4, 64, .keys = 96),
@@ -227,6 +239,13 @@ static struct subject subjects[] = {
     MAP(HASH, 5, 100, 1, .keys = 3),
     MAP(ARRAY, 4, 8, 32, .keys = 40),
     MAP(ARRAY, 4, 13, 32, .keys = 40),
+    MAP(HASH, 4, 16, 64, .keys = 96, LOCK(8)),
+    MAP(HASH, 4, 20, 64, .keys = 96, LOCK(4)),
+    MAP(HASH, 4, 4, 64, .keys = 96, LOCK(0)),
+    MAP(HASH, 4, 8, 64, .keys = 96, LOCK(4)),
+    MAP(HASH, 4, 7, 64, .keys = 96, LOCK(0)),
+    MAP(ARRAY, 4, 23, 32, .keys = 40, LOCK(16)),
+    MAP(ARRAY, 4, 8, 32, .keys = 40, LOCK(0)),
     MAP(PERCPU_HASH, 4, 8, 64, .keys = 96, .is_percpu = true),
     MAP(PERCPU_HASH, 12, 20, 64, .keys = 96, .is_percpu = true),
     MAP(PERCPU_ARRAY, 4, 12, 32, .keys = 40, .is_percpu = true),
@@ -290,8 +309,8 @@ static void operations_have_the_same_results(void **state)
 
 #define BATCH_ELEMENTS 50
 
-static void batches_of(struct both *both, int command, uint32_t room, uint32_t *kernel_sum,
-                       uint32_t *sum)
+static void batches_of(struct both *both, int command, uint32_t room, uint64_t flags,
+                       uint32_t *kernel_sum, uint32_t *sum)
 {
     static uint8_t keys[2][BATCH_ELEMENTS * 2 * KEY_MAX], values[2][BATCH_ELEMENTS * 2 * VALUE_MAX];
     uint8_t cursor[2][KEY_MAX];
@@ -303,17 +322,17 @@ static void batches_of(struct both *both, int command, uint32_t room, uint32_t *
         count = err[0] ? 2 * BATCH_ELEMENTS : room; /* a bucket that did not fit */
         err[0] = (command == BPF_MAP_LOOKUP_BATCH ? sta_map_lookup_batch
                                                   : sta_map_lookup_and_delete_batch)(
-            both->ours, round ? cursor[0] : NULL, cursor[0], keys[0], values[0], &count, 0);
+            both->ours, round ? cursor[0] : NULL, cursor[0], keys[0], values[0], &count, flags);
         assert_true(round < 1000);
         *sum += err[0] == 0 || err[0] == -ENOENT ? count : 0;
     }
     for (int round = 0; err[1] == 0 || err[1] == -ENOSPC; round++) {
         count = err[1] ? 2 * BATCH_ELEMENTS : room;
         err[1] = kernel_map_batch(command, both->kernel, round ? cursor[1] : NULL, cursor[1],
-                                  keys[1], values[1], &count, 0);
+                                  keys[1], values[1], &count, flags);
         *kernel_sum += err[1] == 0 || err[1] == -ENOENT ? count : 0;
     }
-    same(both, "batch", room, 0, err[0], err[1]);
+    same(both, "batch", room, flags, err[0], err[1]);
 }
 
 static void batches_have_the_same_results(void **state)
@@ -335,21 +354,23 @@ static void batches_have_the_same_results(void **state)
                  kernel_map_element(BPF_MAP_UPDATE_ELEM, both.kernel, key, values, 0));
         }
         for (uint32_t room = 1; room < BATCH_ELEMENTS * 2; room = room * 3 / 2 + 1) {
-            batches_of(&both, BPF_MAP_LOOKUP_BATCH, room, &kernel_sum, &sum);
+            batches_of(&both, BPF_MAP_LOOKUP_BATCH, room, room % 2 ? BPF_F_LOCK : 0, &kernel_sum,
+                       &sum);
             assert_int_equal(sum, kernel_sum);
         }
         for (uint32_t n = 0; n < 3; n++)
             subject->make_key(subject, n * 40, keys + n * subject->options.key_size);
-        for (uint64_t flags = 0; flags < 2; flags++) {
+        for (uint64_t flags = 0; flags <= BPF_F_LOCK; flags += flags ? 3 : 1) {
             count = kernel_count = 3;
             same(&both, "update batch", 0, flags,
                  sta_map_update_batch(both.ours, keys, values, &count, flags),
                  kernel_map_batch(BPF_MAP_UPDATE_BATCH, both.kernel, NULL, NULL, keys, values,
                                   &kernel_count, flags));
-            if (flags == 0)
+            if (flags != 1)
                 assert_int_equal(count, kernel_count);
         }
-        batches_of(&both, BPF_MAP_LOOKUP_AND_DELETE_BATCH, 20, &kernel_sum, &sum);
+        batches_of(&both, BPF_MAP_LOOKUP_AND_DELETE_BATCH, 20,
+                   subject->options.has_spin_lock ? BPF_F_LOCK : 0, &kernel_sum, &sum);
         assert_int_equal(sum, kernel_sum);
         count = kernel_count = 3;
         same(&both, "delete batch", 0, 0, sta_map_delete_batch(both.ours, keys, &count, 0),
@@ -408,6 +429,9 @@ static void random_attributes(struct both *both, struct sta_map_options *options
     options->map_flags = pick(both, flags, COUNT(flags));
     options->map_extra = next_random(both) % 8 == 0 ? 3 + 13 * (next_random(both) % 2) : 0;
     options->name = names[next_random(both) % COUNT(names)];
+    options->has_spin_lock = options->key_size == 4 && options->value_size >= 4 &&
+                             options->value_size <= 1024 && next_random(both) % 2;
+    options->spin_lock_at = options->value_size >= 16 ? 8 : 0;
 }
 
 static void attributes_are_refused_alike(void **state)
@@ -418,7 +442,7 @@ static void attributes_are_refused_alike(void **state)
 
     (void)state;
     need_kernel();
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 6000; i++) {
         struct sta_map *map = NULL;
         int kernel, ours;
 
@@ -436,10 +460,11 @@ static void attributes_are_refused_alike(void **state)
         }
         sta_map_close(map);
         if (ours != kernel)
-            print_error("type %u, key %u, value %u, entries %u, flags %#x, extra %llu, name %s\n",
+            print_error("type %u, key %u, value %u, entries %u, flags %#x, extra %llu, name %s, "
+                        "lock %u\n",
                         options.type, options.key_size, options.value_size, options.max_entries,
                         options.map_flags, (unsigned long long)options.map_extra,
-                        options.name ? options.name : "(none)");
+                        options.name ? options.name : "(none)", options.has_spin_lock);
         assert_int_equal(ours, kernel);
     }
     assert_true(created > 50);

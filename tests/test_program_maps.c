@@ -225,6 +225,93 @@ static void tail_calls_go_where_the_array_says(void **state)
     }
 }
 
+/* ++*lookup(lookup(map 0, &0), &0) */
+static const struct bpf_insn through[] = {
+    I(STW, 10, 0, -4, 0),   I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4), WIDE_MAP(1, 1, 0, 0),
+    CALL(map_lookup_elem),  I(JEQ64K, 0, 0, 8, 0),  I(MOV64X, 1, 0, 0, 0),  I(MOV64X, 2, 10, 0, 0),
+    I(ADD64K, 2, 0, 0, -4), CALL(map_lookup_elem),  I(JEQ64K, 0, 0, 3, 0),  I(LDXDW, 1, 0, 0, 0),
+    I(ADD64K, 1, 0, 0, 1),  I(STXDW, 0, 1, 0, 0),   I(MOV64K, 0, 0, 0, 7),  I(EXIT, 0, 0, 0, 0),
+};
+
+static void programs_go_through_maps_of_maps(void **state)
+{
+    static const uint32_t types[] = {BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS};
+    const uint32_t key = 0;
+    uint64_t value;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(modes); i++) {
+        struct sta_map *inner = make_map(BPF_MAP_TYPE_HASH, 4, 8, 4);
+        const struct sta_map_options options = {.size = sizeof(options),
+                                                .type = types[i % 2],
+                                                .key_size = 4,
+                                                .value_size = 4,
+                                                .max_entries = 2,
+                                                .inner = inner};
+        struct sta_program *program;
+
+        must_equal(sta_map_create(&maps[0], &options), 0);
+        program = load(through, COUNT(through), modes[i / 2]);
+        assert_int_equal(run(program), 7); /* there is none */
+        assert_int_equal(sta_map_set_map(maps[0], &key, inner, 0), 0);
+        assert_int_equal(run(program), 7); /* nothing in it */
+        value = 41;
+        assert_int_equal(sta_map_update(inner, &key, &value, 0), 0);
+        assert_int_equal(run(program), 7);
+        assert_int_equal(sta_map_lookup(inner, &key, &value, 0), 0);
+        assert_int_equal(value, 42);
+        sta_program_free(program);
+        sta_map_close(maps[0]);
+        sta_map_close(inner);
+    }
+}
+
+/* What is found in a map of maps is no memory: the kernel's words. */
+static void a_map_in_a_map_is_no_value(void **state)
+{
+    /* Reads, writes what was found; looks up an element of what may not have been found; changes
+     * the outer map. */
+    static const struct bpf_insn reads[] = {I(LDXW, 0, 0, 0, 0)};
+    static const struct bpf_insn writes[] = {I(STW, 0, 0, 0, 0)};
+    static const struct bpf_insn moves[] = {I(ADD64K, 0, 0, 0, 8)};
+    static const struct bpf_insn *const bodies[] = {reads, writes, moves};
+    struct sta_map *inner = make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
+    const struct sta_map_options map_options = {.size = sizeof(map_options),
+                                                .type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+                                                .key_size = 4,
+                                                .value_size = 4,
+                                                .max_entries = 2,
+                                                .inner = inner};
+    const struct sta_program_options options = {.size = sizeof(options), .find_map = find_map};
+
+    (void)state;
+    must_equal(sta_map_create(&maps[0], &map_options), 0);
+    for (size_t i = 0; i < COUNT(bodies); i++) {
+        struct bpf_insn insns[] = {
+            I(STW, 10, 0, -4, 0), I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4),
+            WIDE_MAP(1, 1, 0, 0), CALL(map_lookup_elem),  I(JEQ64K, 0, 0, 1, 0),
+            bodies[i][0],         I(MOV64K, 0, 0, 0, 0),  I(EXIT, 0, 0, 0, 0),
+        };
+        struct sta_program *program = NULL;
+        int err = sta_program_load(&program, insns, COUNT(insns), &options);
+
+        if (err != -EACCES && err != -EINVAL)
+            fail_msg("body %zu: %d", i, err);
+    }
+    for (int32_t id = BPF_FUNC_map_update_elem; id <= BPF_FUNC_map_delete_elem; id++) {
+        struct bpf_insn insns[] = {
+            I(STW, 10, 0, -4, 0),  I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4),
+            I(MOV64X, 3, 2, 0, 0), I(MOV64K, 4, 0, 0, 0),  WIDE_MAP(1, 1, 0, 0),
+            I(CALL, 0, 0, 0, id),  I(MOV64K, 0, 0, 0, 0),  I(EXIT, 0, 0, 0, 0),
+        };
+        struct sta_program *program = NULL;
+
+        assert_int_equal(sta_program_load(&program, insns, COUNT(insns), &options), -EINVAL);
+    }
+    sta_map_close(maps[0]);
+    sta_map_close(inner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +320,8 @@ int main(void)
         cmocka_unit_test(queues_work_in_programs),
         cmocka_unit_test(walks_visit_every_element),
         cmocka_unit_test(tail_calls_go_where_the_array_says),
+        cmocka_unit_test(programs_go_through_maps_of_maps),
+        cmocka_unit_test(a_map_in_a_map_is_no_value),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

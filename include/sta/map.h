@@ -35,8 +35,11 @@ struct sta_map_options {
     uint32_t type;                 /* BPF_MAP_TYPE_* */
     uint32_t key_size, value_size; /* bytes */
     uint32_t max_entries;
-    uint32_t map_flags;          /* BPF_F_* */
-    uint64_t map_extra;          /* Bloom filters: how many hashes; else 0 */
+    uint32_t map_flags; /* BPF_F_* */
+    uint64_t map_extra; /* Bloom filters: how many hashes; else 0 */
+    /* Where in each value a struct bpf_spin_lock is, at a multiple of 4; has_spin_lock 0: nowhere.
+     * In the kernel the value's BTF says so. Hash maps and arrays. */
+    uint32_t has_spin_lock, spin_lock_at;
     const char *name;            /* letters, digits, '_' and '.', at most 15; may be NULL */
     const struct sta_map *inner; /* maps of maps: what the inner ones have to be like */
     sta_log_fn log;              /* receives one line about a refusal; may be NULL */
@@ -86,6 +89,12 @@ STA_API int sta_map_cpus_join(int fd);
 
 /* How many values each key of a map per CPU has. */
 STA_API uint32_t sta_map_cpus(void);
+
+/*
+ * Values with a lock: with BPF_F_LOCK among the flags the value is copied under it, and an update
+ * changes it in place, as in the kernel; -EINVAL if there is none. Without, copies leave the lock
+ * alone. A value that is read has zeroes there.
+ */
 
 /*
  * Copies the value of `key`, those of all CPUs in a row, each of value_size bytes rounded up to 8.

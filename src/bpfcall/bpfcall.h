@@ -42,7 +42,6 @@ struct sta__bpf {
     /* fds.c */
     struct sta__lock lock;
     struct sta__fd_object *buckets[STA__FDS_BUCKETS];
-    struct sta__fd_object *dead; /* waits to be freed */
     _Atomic uint32_t object_count;
     uint32_t last_id[STA__FD_KINDS];
     _Atomic bool has_closed;
@@ -103,9 +102,6 @@ struct sta__bpf_btf {
     uint32_t size;
     struct btf *btf; /* libbpf's */
 };
-
-/* Ends an attachment of a program. */
-void sta__bpf_detach(struct sta__bpf_program *program, int attach_id);
 
 /* `kind` of sta__fds_get_kind() and the struct go together. */
 #define STA__OBJECT_OF(type, object_) ((struct type *)(object_))

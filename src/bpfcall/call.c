@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/gate.h"
+#include "base/after_grace.h"
 #include "base/pages.h"
 #include "bpfcall/command.h"
 #include "bpfcall/user.h"
@@ -171,5 +171,6 @@ long sta__bpf_call(struct sta__bpf *bpf, int cmd, void *attr, unsigned size)
 long sta__hook_bpf(struct sta__bpf *bpf, const unsigned long *args)
 {
     sta__fds_ask_again(bpf);
+    sta__after_grace_rest();
     return sta__bpf_call(bpf, (int)args[0], (void *)args[1], (unsigned)args[2]);
 }

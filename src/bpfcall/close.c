@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/close_range.h>
 
+#include "base/after_grace.h"
 #include "base/gate.h"
 #include "bpfcall/bpfcall.h"
 
@@ -29,6 +30,7 @@ long sta__hook_close(struct sta__bpf *bpf, const unsigned long *args)
     if (!object)
         return STA__NOT_OURS;
     result = (long)STA__RAW1(SYS_close, fd);
+    sta__after_grace_rest(); /* of what was given back by earlier calls */
     sta__fds_closed(bpf, object);
     sta__fds_put(object);
     return result;

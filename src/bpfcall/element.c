@@ -87,6 +87,17 @@ static int check_index(const struct sta_map *map, const void *key, uint64_t flag
     return index >= map->max_entries ? -E2BIG : 0;
 }
 
+static long set_cgroup(const struct sta__command *command, struct sta_map *map, const void *key,
+                       uint32_t fd)
+{
+    uint32_t index;
+    int err;
+
+    memcpy(&index, key, sizeof(index));
+    err = sta_map_set_cgroup(map, index, (int)fd, BPF_ANY);
+    return err < 0 ? sta__command_refuse(command, err, "no control group of version 2") : 0;
+}
+
 static long update_thing(const struct sta__command *command, struct sta__bpf_map *map,
                          const void *key, uint32_t fd, uint64_t flags)
 {
@@ -97,7 +108,7 @@ static long update_thing(const struct sta__command *command, struct sta__bpf_map
     if (err < 0)
         return err;
     if (map->map->type == BPF_MAP_TYPE_CGROUP_ARRAY)
-        return sta__command_refuse(command, -EBADF, "cgroups are not offered");
+        return set_cgroup(command, map->map, key, fd);
     object = sta__fds_get_kind(command->bpf, (int)fd, kind_in(map->map), &err);
     if (!object) {
         err = err == -EINVAL && kind_in(map->map) == STA__FD_PERF ? -EBADF : err;

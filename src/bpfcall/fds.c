@@ -13,7 +13,6 @@
 #include <sta/map.h>
 
 #include "base/gate.h"
-#include "base/grace.h"
 #include "bpfcall/adopt.h"
 #include "bpfcall/bpfcall.h"
 
@@ -173,7 +172,7 @@ static void unlink_object(struct sta__bpf *bpf, struct sta__fd_object *object)
 
 static void close_own(struct sta__fd_object *object)
 {
-    if (object->kind != STA__FD_MAP && object->fd >= 0)
+    if (object->fd >= 0)
         STA__RAW1(SYS_close, object->fd);
     object->fd = -1;
 }
@@ -369,94 +368,13 @@ void sta__fds_hold(struct sta__fd_object *object)
     sta__unlock(&object->bpf->lock, &saved);
 }
 
-/* Takes what waits to be freed. */
-static struct sta__fd_object *take_dead(struct sta__bpf *bpf, bool with_reached)
-{
-    struct sta__fd_object *taken = NULL, **at = &bpf->dead;
-    struct sta__lock_state saved;
-
-    sta__lock(&bpf->lock, &saved);
-    while (*at) {
-        struct sta__fd_object *object = *at;
-
-        if (object->is_reached && !with_reached) {
-            at = &object->next;
-            continue;
-        }
-        *at = object->next;
-        object->next = taken;
-        taken = object;
-    }
-    sta__unlock(&bpf->lock, &saved);
-    return taken;
-}
-
-static bool has_reached(struct sta__bpf *bpf)
-{
-    bool found = false;
-    struct sta__lock_state saved;
-
-    sta__lock(&bpf->lock, &saved);
-    for (struct sta__fd_object *object = bpf->dead; object; object = object->next)
-        found |= object->is_reached;
-    sta__unlock(&bpf->lock, &saved);
-    return found;
-}
-
-static void free_dead(struct sta__bpf *bpf);
-
 static void free_object(struct sta__fd_object *object)
 {
-    int fd = object->kind == STA__FD_MAP ? -1 : object->fd;
+    int fd = object->fd;
 
     object->ops->free(object);
     if (fd >= 0)
         STA__RAW1(SYS_close, fd);
-}
-
-/*
- * Frees what nobody refers to. What programs may have come across in a map waits until those that
- * run on other threads have ended. The thread's own section, if this is a callback, is that of the
- * hook, and runs no program. Where two threads wait for each other in here, it is left for later.
- *
- * What is freed puts what it referred to, which may bring more: so it goes on until there is none.
- */
-static void free_dead(struct sta__bpf *bpf)
-{
-    struct sta__fd_object *object, *next;
-    bool with_reached;
-
-    do {
-        with_reached = has_reached(bpf) && sta__grace_wait() != STA__GRACE_DEADLOCK;
-        object = take_dead(bpf, with_reached);
-        for (struct sta__fd_object *each = object; each; each = next) {
-            next = each->next;
-            free_object(each);
-        }
-    } while (object);
-}
-
-/* Under the lock. True: it was the last reference. */
-static bool drop(struct sta__bpf *bpf, struct sta__fd_object *object)
-{
-    if (--object->refs)
-        return false;
-    unlink_object(bpf, object);
-    object->next = bpf->dead;
-    bpf->dead = object;
-    return true;
-}
-
-/* A put inside `free` of another object adds to the list that is being worked off. */
-static _Thread_local bool is_freeing __attribute__((tls_model("initial-exec")));
-
-static void work_off(struct sta__bpf *bpf)
-{
-    if (is_freeing)
-        return;
-    is_freeing = true;
-    free_dead(bpf);
-    is_freeing = false;
 }
 
 void sta__fds_put(struct sta__fd_object *object)
@@ -469,10 +387,12 @@ void sta__fds_put(struct sta__fd_object *object)
         return;
     bpf = object->bpf;
     sta__lock(&bpf->lock, &saved);
-    is_last = drop(bpf, object);
+    is_last = --object->refs == 0;
+    if (is_last)
+        unlink_object(bpf, object);
     sta__unlock(&bpf->lock, &saved);
     if (is_last)
-        work_off(bpf);
+        free_object(object);
 }
 
 bool sta__fds_any(const struct sta__bpf *bpf)
@@ -640,5 +560,4 @@ void sta__fds_clear(struct sta__bpf *bpf)
         sta__fds_put(object);
         i--; /* the list has changed: again */
     }
-    work_off(bpf);
 }

@@ -43,8 +43,9 @@ enum sta__fd_kind {
 struct sta__fd_ops {
     /* The last descriptor is closed; others may refer to the object still. May be NULL. */
     void (*closed)(struct sta__fd_object *object);
-    /* Nobody refers to it any more, and no program that runs can have come across it. Gives back
-     * everything but `fd`, and puts what it referred to. */
+    /* Nobody refers to it any more, unless it is a program that runs: what those may have come
+     * across has to wait for them (base/after_grace.h), as maps and programs do. Gives back
+     * everything but `fd`, which is closed behind it, and puts what it referred to. */
     void (*free)(struct sta__fd_object *object);
 };
 
@@ -54,7 +55,7 @@ struct sta__fd_object {
     const struct sta__fd_ops *ops;
     enum sta__fd_kind kind;
     uint32_t id; /* as in the kernel: one sequence for each kind; maps: sta_map_info */
-    int fd;      /* our own descriptor of the memfd; the object's own business if it is a map */
+    int fd;      /* our own descriptor of the memfd, closed by fds.c; also a map's */
     int poll_fd; /* what epoll and poll are given in its place; -1: itself */
     /* Of fds.c, under its lock. */
     dev_t dev;
@@ -62,7 +63,6 @@ struct sta__fd_object {
     uint32_t refs;   /* by others, and one for all descriptors together */
     bool has_fds;    /* there are descriptors, for all we know */
     bool was_closed; /* one was closed: it is to be asked whether any is left */
-    bool is_reached; /* programs may come across it in a map */
     struct sta__fd_object *next;
 };
 
@@ -97,8 +97,8 @@ struct sta__fd_object *sta__fds_get_id(struct sta__bpf *bpf, enum sta__fd_kind k
 uint32_t sta__fds_next_id(struct sta__bpf *bpf, enum sta__fd_kind kind, uint32_t id);
 
 void sta__fds_hold(struct sta__fd_object *object);
-/* NULL is allowed. May free the object, and waits for programs that run on other threads if it is
- * one that they may have come across. */
+/* NULL is allowed. May free the object, and with it those that it refers to; that may wait for
+ * callbacks on other threads. */
 void sta__fds_put(struct sta__fd_object *object);
 
 /* Whether any object is there at all: no descriptor stands for one otherwise. Cheap. */

@@ -11,14 +11,8 @@
 #include "bpfcall/perf.h"
 #include "bpfcall/user.h"
 
-#define NAME_SIZE 128 /* of a raw tracepoint, as in the kernel */
-
-void sta__bpf_detach(struct sta__bpf_program *program, int attach_id)
-{
-    /* -EINPROGRESS: it runs on a thread that waits for this one. */
-    if (sta_detach(program->object.bpf->sta, attach_id) == -EINPROGRESS)
-        program->object.is_reached = true;
-}
+#define RAW_COOKIE_AT 16  /* of BPF_RAW_TRACEPOINT_OPEN: newer than some headers */
+#define NAME_SIZE     128 /* of a raw tracepoint, as in the kernel */
 
 static void on_free(struct sta__fd_object *object)
 {
@@ -28,7 +22,7 @@ static void on_free(struct sta__fd_object *object)
         sta__perf_clear_program(link->event);
         sta__fds_put(&link->event->object);
     } else if (link->attach_id) {
-        sta__bpf_detach(link->program, link->attach_id);
+        sta_detach(object->bpf->sta, link->attach_id);
     }
     sta__fds_put(&link->program->object);
     free(link);
@@ -62,10 +56,14 @@ static long finish(struct sta__command *command, struct sta__bpf_link *link, lon
     return err;
 }
 
-static int attach_raw(struct sta__bpf *bpf, struct sta__bpf_link *link)
+static int attach_raw(struct sta__bpf *bpf, struct sta__bpf_link *link, uint64_t cookie)
 {
-    const struct sta_target target = {STA_ALL_SYSCALLS, link->is_enter};
-    int id = sta_attach_program(bpf->sta, &target, link->program->program);
+    const struct sta_attach_options options = {
+        .size = sizeof(options),
+        .target = {STA_ALL_SYSCALLS, link->is_enter},
+        .cookie = cookie,
+    };
+    int id = sta_attach_program_with(bpf->sta, link->program->program, &options);
 
     if (id < 0)
         return id;
@@ -74,14 +72,14 @@ static int attach_raw(struct sta__bpf *bpf, struct sta__bpf_link *link)
 }
 
 static long link_raw(struct sta__command *command, struct sta__bpf_program *program, bool is_enter,
-                     uint32_t type)
+                     uint32_t type, uint64_t cookie)
 {
     struct sta__bpf_link *link = new_link(program, type);
 
     if (!link)
         return -ENOMEM;
     link->is_enter = is_enter;
-    return finish(command, link, attach_raw(command->bpf, link));
+    return finish(command, link, attach_raw(command->bpf, link, cookie));
 }
 
 /* The event of a descriptor, got; -EBADF for all that is none, as in the kernel. */
@@ -132,7 +130,8 @@ long sta__command_link_create(struct sta__command *command)
     if (!program)
         return result;
     if (program->is_tracing && attr->link_create.attach_type == BPF_TRACE_RAW_TP)
-        return link_raw(command, program, program->is_enter, BPF_LINK_TYPE_TRACING);
+        return link_raw(command, program, program->is_enter, BPF_LINK_TYPE_TRACING,
+                        attr->link_create.tracing.cookie);
     if ((program->type == BPF_PROG_TYPE_TRACEPOINT || program->type == BPF_PROG_TYPE_KPROBE) &&
         attr->link_create.attach_type == BPF_PERF_EVENT)
         return link_event(command, program);
@@ -152,7 +151,8 @@ static long open_named(struct sta__command *command, struct sta__bpf_program *pr
     is_enter = strcmp(name, "sys_enter") == 0;
     is_exit = strcmp(name, "sys_exit") == 0;
     if (is_enter || is_exit)
-        return link_raw(command, program, is_enter, BPF_LINK_TYPE_RAW_TRACEPOINT);
+        return link_raw(command, program, is_enter, BPF_LINK_TYPE_RAW_TRACEPOINT,
+                        command->longs[RAW_COOKIE_AT / 8]);
     sta__fds_put(&program->object);
     return sta__command_refuse(command, -ENOENT, "raw tracepoints here are sys_enter and sys_exit");
 }
@@ -166,7 +166,8 @@ long sta__command_raw_tracepoint_open(struct sta__command *command)
     if (!program)
         return result;
     if (program->is_tracing && !command->attr.raw_tracepoint.name)
-        return link_raw(command, program, program->is_enter, BPF_LINK_TYPE_TRACING);
+        return link_raw(command, program, program->is_enter, BPF_LINK_TYPE_TRACING,
+                        command->longs[RAW_COOKIE_AT / 8]);
     if (program->type == BPF_PROG_TYPE_RAW_TRACEPOINT ||
         program->type == BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE)
         return open_named(command, program);

@@ -133,7 +133,7 @@ long sta__command_map_create(struct sta__command *command)
     if (fd == 0)
         fd = sta__fds_new(command->bpf, &creating.made->object, access_of(command->attr.map_flags));
     if (fd < 0 && creating.made)
-        sta__map_object_ops.free(&creating.made->object);
+        sta__map_object_drop(creating.made);
     if (creating.inner)
         sta__fds_put(&creating.inner->object);
     return fd;

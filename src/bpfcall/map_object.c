@@ -36,7 +36,6 @@ static void add_held(struct sta__bpf_map *map, struct sta__fd_object *object, vo
 {
     struct sta__bpf_held *held = find_held(map, thing);
 
-    object->is_reached = true;
     if (!held) {
         held = *spare;
         *spare = NULL;
@@ -127,6 +126,7 @@ static void on_free(struct sta__fd_object *object)
         sta__fds_put(&map->btf->object);
     if (object->poll_fd >= 0)
         STA__RAW1(SYS_close, object->poll_fd);
+    map->map->fd = -1; /* it is the object's: see sta__fds_own() */
     sta_map_close(map->map);
     free(map);
 }
@@ -155,6 +155,13 @@ struct sta__bpf_map *sta__map_object_make(struct sta_map *map)
     made->object.fd = map->fd;
     made->object.poll_fd = -1;
     return made;
+}
+
+void sta__map_object_drop(struct sta__bpf_map *map)
+{
+    if (map->object.fd >= 0)
+        STA__RAW1(SYS_close, map->object.fd);
+    on_free(&map->object);
 }
 
 /* Consumers sleep on it; forked children inherit it, so it has to be there from the start. */
@@ -206,8 +213,7 @@ struct sta__fd_object *sta__adopt_map(struct sta__bpf *bpf, int fd, const struct
     map = open_map(bpf, fd);
     made = map ? sta__map_object_make(map) : NULL;
     if (!made || sta__map_object_add_eventfd(made) < 0) {
-        sta_map_close(map);
-        free(made);
+        made ? sta__map_object_drop(made) : sta_map_close(map);
         return NULL;
     }
     made->object.fd = sta__fds_move_own(map->fd);

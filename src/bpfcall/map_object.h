@@ -17,6 +17,8 @@ struct sta__bpf_held {
 
 /* An object for a map, which is not known yet; NULL: no memory. `fd` stays the map's. */
 struct sta__bpf_map *sta__map_object_make(struct sta_map *map);
+/* Frees one that has not become known. */
+void sta__map_object_drop(struct sta__bpf_map *map);
 int sta__map_object_add_eventfd(struct sta__bpf_map *map); /* ring buffers; 0 or -errno */
 
 /*

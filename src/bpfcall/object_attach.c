@@ -77,10 +77,8 @@ int sta_object_detach(struct sta_object *object)
         struct sta__attached *last = &object->attached[--object->attached_count];
         int one = sta_detach(object->sta, last->attach_id);
 
-        if (one == -EINPROGRESS) { /* two callbacks detach each other: it may run still */
-            last->program->object.is_reached = true;
+        if (one == -EINPROGRESS) /* two callbacks detach each other: it may run still */
             err = one;
-        }
         sta__fds_put(&last->program->object);
     }
     object->is_attached = false;

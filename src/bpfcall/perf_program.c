@@ -47,9 +47,7 @@ void sta__perf_clear_program(struct sta__perf_event *event)
     if (!program || program == BUSY ||
         !atomic_compare_exchange_strong(&event->program, &program, BUSY))
         return;
-    /* Two callbacks that detach each other do not wait: the program may run still. */
-    if (sta_detach(event->object.bpf->sta, event->attach_id) == -EINPROGRESS)
-        program->object.is_reached = true;
+    sta_detach(event->object.bpf->sta, event->attach_id);
     sta__fds_put(&program->object);
     atomic_store(&event->program, NULL);
 }

@@ -225,8 +225,7 @@ static int load(struct loading *loading)
         .find_map = find_map,
         .find_data = loading,
         .license = loading->license,
-        .log_level = attr->log_level &
-                     (STA_VERIFIER_LOG_STATE | STA_VERIFIER_LOG_FULL | STA_VERIFIER_LOG_STATS),
+        .log_level = sta__verifier_text_level(attr->log_level),
         .log = loading->command->bpf->log.fn,
         .log_data = loading->command->bpf->log.data,
     };

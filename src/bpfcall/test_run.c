@@ -25,8 +25,6 @@ static int check(const struct sta__command *command, const struct sta__bpf_progr
     if (attr->test.ctx_size_in < program->program->context_size ||
         attr->test.ctx_size_in > ARGUMENTS_MAX * sizeof(uint64_t))
         return -EINVAL;
-    if (attr->test.flags & ~BPF_F_TEST_RUN_ON_CPU)
-        return -EINVAL;
     return !(attr->test.flags & BPF_F_TEST_RUN_ON_CPU) && attr->test.cpu ? -EINVAL : 0;
 }
 

@@ -40,6 +40,14 @@ int sta__verifier_text_begin(struct sta__verifier_text *text, const struct sta__
     return 0;
 }
 
+uint32_t sta__verifier_text_level(uint32_t log_level)
+{
+    uint32_t level =
+        log_level & (STA_VERIFIER_LOG_STATE | STA_VERIFIER_LOG_FULL | STA_VERIFIER_LOG_STATS);
+
+    return level || !log_level ? level : STA_VERIFIER_LOG_STATS;
+}
+
 /* `size` is with the zero. */
 static int copy_out(char *text, uint32_t size, const union bpf_attr *attr)
 {

@@ -6,6 +6,7 @@
 
 #include "maps/lease.h"
 #include "maps/map_none.h"
+#include "maps/value_lock.h"
 #include "maps/words.h"
 
 STA__INLINE char *element(struct sta_map *map, uint32_t index)
@@ -22,11 +23,13 @@ static void *lookup(struct sta_map *map, const void *key)
 
 static long check_update(struct sta_map *map, uint32_t index, uint64_t flags)
 {
-    if (flags > BPF_EXIST)
+    if ((flags & ~(uint64_t)BPF_F_LOCK) > BPF_EXIST)
         return -EINVAL;
     if (index >= map->max_entries)
         return -E2BIG;
-    return flags == BPF_NOEXIST ? -EEXIST : 0;
+    if (flags & BPF_NOEXIST)
+        return -EEXIST;
+    return flags & BPF_F_LOCK && !map->has_lock ? -EINVAL : 0;
 }
 
 static long update(struct sta_map *map, const void *key, const void *value, uint64_t flags)
@@ -34,9 +37,13 @@ static long update(struct sta_map *map, const void *key, const void *value, uint
     uint32_t index = sta__array_index(key);
     long err = check_update(map, index, flags);
 
-    if (err == 0)
-        sta__words_write(element(map, index), value, map->value_size);
-    return err;
+    if (sta__unlikely(err != 0))
+        return err;
+    if (sta__unlikely(flags & BPF_F_LOCK))
+        sta__value_write_locked(map, element(map, index), value);
+    else
+        sta__value_write(map, element(map, index), value);
+    return 0;
 }
 
 static long remove_none(struct sta_map *map, const void *key)
@@ -51,7 +58,17 @@ static long read_value(struct sta_map *map, const void *key, void *value)
 
     if (!found)
         return -ENOENT;
-    sta__words_read(value, found, map->value_size);
+    sta__value_read(map, value, found);
+    return 0;
+}
+
+static long read_locked(struct sta_map *map, const void *key, void *value)
+{
+    void *found = lookup(map, key);
+
+    if (!found)
+        return -ENOENT;
+    sta__value_read_locked(map, value, found);
     return 0;
 }
 
@@ -81,6 +98,7 @@ const struct sta__map_ops sta__array_ops = {
     .remove = remove_none,
     .for_each = for_each,
     .read = read_value,
+    .read_locked = read_locked,
     .write = update,
     .next_key = sta__array_next_key,
     STA__NO_PERCPU,

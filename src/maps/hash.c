@@ -93,26 +93,83 @@ static void sweep(struct sta_map *map, uint32_t except)
     }
 }
 
+/* How many elements were given back, and one. */
+static uint64_t count_freed(struct sta_map *map)
+{
+    uint64_t count = 1;
+
+    /* Acquire: what is counted here is free to who looks for it then. */
+    for (uint32_t i = 0; i < STA__HINTS; i++)
+        count += atomic_load_explicit(&map->head->hints[i].freed, memory_order_acquire);
+    return count;
+}
+
+/*
+ * Beside others it means nothing that no element was found: one may have become free behind the
+ * look and another been taken before it. But if none was given back from the beginning of a look to
+ * its end, then none was free at its end, and none is until the next one is given back.
+ */
+static STA__NOINLINE uint32_t claim_or_prove(struct sta_map *map, uint32_t bucket)
+{
+    uint64_t count = count_freed(map);
+
+    for (;;) {
+        uint32_t index = claim_free(map, bucket);
+        uint64_t before = count;
+
+        if (index != NONE)
+            return index;
+        count = count_freed(map);
+        if (count == before) {
+            atomic_store_explicit(&map->head->full_at, count, memory_order_relaxed);
+            return NONE;
+        }
+    }
+}
+
+static bool is_known_full(struct sta_map *map)
+{
+    /* Relaxed: it is a number to be compared. */
+    uint64_t full_at = atomic_load_explicit(&map->head->full_at, memory_order_relaxed);
+
+    if (sta__likely(full_at == 0))
+        return false;
+    if (full_at == count_freed(map))
+        return true;
+    atomic_store_explicit(&map->head->full_at, 0, memory_order_relaxed);
+    return false;
+}
+
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
 {
-    uint32_t index = claim_free(map, bucket);
+    uint32_t index = NONE;
 
-    if (sta__likely(index != NONE))
-        return index;
-    if (atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY)
-        return NONE;
-    sweep(map, bucket);
-    return claim_free(map, bucket);
+    if (sta__likely(!is_known_full(map))) {
+        index = claim_free(map, bucket);
+        if (sta__likely(index != NONE))
+            return index;
+        index = claim_or_prove(map, bucket);
+    }
+    if (index == NONE &&
+        atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY ==
+            0) {
+        sweep(map, bucket);
+        index = claim_or_prove(map, bucket);
+    }
+    return index;
 }
 
 static void give_back(struct sta_map *map, uint32_t index)
 {
     struct sta__hash *hash = &map->hash;
+    struct sta__map_hint *hint = hint_of_cpu(map);
 
     set_free_bit(hash, index);
-    atomic_store_explicit(&hint_of_cpu(map)->word, index / 64, memory_order_relaxed);
+    atomic_store_explicit(&hint->word, index / 64, memory_order_relaxed);
     /* Release: whoever has it next comes after all that was done to it. */
     atomic_store_explicit(&sta__hash_elem(hash, index)->owner, 0, memory_order_release);
+    /* Release: who counts it finds the element free. */
+    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
 }
 
 void sta__hash_publish(struct sta_map *map, uint32_t bucket, uint32_t index, const void *key)
@@ -166,13 +223,26 @@ STA__INLINE void *lookup_sized(struct sta_map *map, const void *key, uint32_t ke
     return elem ? sta__hash_value(&map->hash, elem) : NULL;
 }
 
+/* The element's last key may have left them. */
+static void clear_locks(struct sta_map *map, uint32_t index)
+{
+    const struct sta__hash *hash = &map->hash;
+    char *value = (char *)sta__hash_elem(hash, index) + hash->value_at;
+
+    atomic_store_explicit(sta__value_lock_in(map, value), 0, memory_order_relaxed);
+    atomic_store_explicit(sta__value_lock_in(map, value + hash->other_value), 0,
+                          memory_order_relaxed);
+}
+
 static long insert(struct sta_map *map, uint32_t bucket, const void *key, const void *value)
 {
     uint32_t index = map->hash.is_lru ? sta__hash_evict(map, bucket) : sta__hash_claim(map, bucket);
 
     if (index == NONE)
         return map->hash.is_lru ? -ENOMEM : -E2BIG;
-    sta__hash_set_value(&map->hash, sta__hash_elem(&map->hash, index), value, map->value_size);
+    if (sta__unlikely(map->has_lock))
+        clear_locks(map, index);
+    sta__hash_set_value(map, sta__hash_elem(&map->hash, index), value);
     sta__hash_publish(map, bucket, index, key);
     return 0;
 }
@@ -188,11 +258,13 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
     if (sta__unlikely(err != 0))
         return err;
     if (!sta__hash_find_place(&map->hash, bucket, key, map->key_size, &place))
-        err = flags == BPF_EXIST ? -ENOENT : insert(map, bucket, key, value);
-    else if (flags == BPF_NOEXIST)
+        err = flags & BPF_EXIST ? -ENOENT : insert(map, bucket, key, value);
+    else if (flags & BPF_NOEXIST)
         err = -EEXIST;
+    else if (flags & BPF_F_LOCK) /* in place: programs that have its address add to it */
+        sta__value_write_locked(map, sta__hash_value(&map->hash, place.elem), value);
     else
-        sta__hash_set_value(&map->hash, place.elem, value, map->value_size);
+        sta__hash_set_value(map, place.elem, value);
     sta__hash_unlock(map, bucket, &guard);
     return err;
 }
@@ -200,7 +272,7 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
 STA__INLINE long update_sized(struct sta_map *map, const void *key, uint32_t key_size,
                               const void *value, uint64_t flags)
 {
-    if (flags > BPF_EXIST)
+    if (!sta__value_flags_are_valid(map, flags))
         return -EINVAL;
     if (map->hash.other_value == 0 && flags != BPF_NOEXIST) {
         uint32_t version = 0;
@@ -269,8 +341,8 @@ long sta__hash_remove(struct sta_map *map, const void *key)
     return err;
 }
 
-/* Reads and, perhaps, removes, while nobody else can change it. */
-static long read_locked(struct sta_map *map, const void *key, void *value, bool and_remove)
+/* Reads and, perhaps, removes, while nobody else can change it but programs. */
+static long read_in_bucket(struct sta_map *map, const void *key, void *value, bool and_remove)
 {
     uint32_t bucket = sta__hash_bucket_of(&map->hash, key, map->key_size);
     struct sta__hash_place place;
@@ -280,7 +352,7 @@ static long read_locked(struct sta_map *map, const void *key, void *value, bool 
     if (err != 0)
         return err;
     if (sta__hash_find_place(&map->hash, bucket, key, map->key_size, &place)) {
-        sta__words_read(value, sta__hash_value(&map->hash, place.elem), map->value_size);
+        sta__hash_copy_value(map, place.elem, value, map->has_lock);
         if (and_remove)
             sta__hash_remove_locked(map, &place);
     } else {
@@ -292,7 +364,12 @@ static long read_locked(struct sta_map *map, const void *key, void *value, bool 
 
 static long take(struct sta_map *map, const void *key, void *value)
 {
-    return read_locked(map, key, value, true);
+    return read_in_bucket(map, key, value, true);
+}
+
+static long read_locked(struct sta_map *map, const void *key, void *value)
+{
+    return read_in_bucket(map, key, value, false);
 }
 
 /* The value as one update left it: if it changed meanwhile, or the element did, it is read again.
@@ -305,21 +382,21 @@ static long read_value(struct sta_map *map, const void *key, void *value)
 
         if (!elem)
             return -ENOENT;
-        sta__words_read(value,
-                        (char *)elem + map->hash.value_at + (version & 1) * map->hash.other_value,
-                        map->value_size);
+        sta__value_read(map, value,
+                        (char *)elem + map->hash.value_at + (version & 1) * map->hash.other_value);
         if (sta__hash_is_settled(elem, version))
             return 0;
     }
-    return read_locked(map, key, value, false);
+    return read_in_bucket(map, key, value, false);
 }
 
 /* Tables differ in how they look up and update. */
 #define OPS(lookup_fn, update_fn)                                                               \
     {                                                                                           \
         .lookup = (lookup_fn), .update = (update_fn), .write = (update_fn), .read = read_value, \
-        .take = take, .remove = sta__hash_remove, .for_each = sta__hash_for_each,               \
-        .next_key = sta__hash_next_key, STA__NO_PERCPU, STA__NO_TAIL, STA__NO_QUEUE,            \
+        .read_locked = read_locked, .take = take, .remove = sta__hash_remove,                   \
+        .for_each = sta__hash_for_each, .next_key = sta__hash_next_key, STA__NO_PERCPU,         \
+        STA__NO_TAIL, STA__NO_QUEUE,                                                            \
     }
 
 const struct sta__map_ops sta__hash_ops = OPS(lookup, update);

@@ -45,6 +45,7 @@
 
 #include "maps/map.h"
 #include "maps/owner_lock.h"
+#include "maps/value_lock.h"
 #include "maps/words.h"
 
 struct sta__bucket {
@@ -208,7 +209,7 @@ STA__INLINE void sta__hash_unlock(struct sta_map *map, uint32_t bucket,
 }
 
 /* All under the lock of `bucket`. An element for it, in no chain yet: any that is free; UINT32_MAX:
- * none is. */
+ * at some moment since the call none was. */
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket);
 /* LRU: one that was not used lately, if none is free. */
 uint32_t sta__hash_evict(struct sta_map *map, uint32_t bucket);
@@ -221,21 +222,34 @@ void sta__hash_publish(struct sta_map *map, uint32_t bucket, uint32_t index, con
 void sta__hash_remove_locked(struct sta_map *map, const struct sta__hash_place *place);
 
 /* Writes the value of an element whose lock is held; sees that no reader gets half of it. */
-STA__INLINE void sta__hash_set_value(const struct sta__hash *hash, struct sta__elem *elem,
-                                     const void *value, uint32_t value_size)
+STA__INLINE void sta__hash_set_value(const struct sta_map *map, struct sta__elem *elem,
+                                     const void *value)
 {
+    const struct sta__hash *hash = &map->hash;
     uint32_t version;
 
     if (hash->other_value == 0) {
         atomic_store_explicit((sta__word *)((char *)elem + hash->value_at),
-                              sta__word_of(value, value_size), memory_order_relaxed);
+                              sta__word_of(value, map->value_size), memory_order_relaxed);
         return;
     }
     version = atomic_load_explicit(&elem->version, memory_order_relaxed);
-    sta__words_write((char *)elem + hash->value_at + (~version & 1) * hash->other_value, value,
-                     value_size);
+    sta__value_write(map, (char *)elem + hash->value_at + (~version & 1) * hash->other_value,
+                     value);
     /* Release: pairs with sta__hash_value(). */
     atomic_store_explicit(&elem->version, version + 1, memory_order_release);
+}
+
+/* The value as hosts get it, under the bucket's lock. */
+STA__INLINE void sta__hash_copy_value(const struct sta_map *map, struct sta__elem *elem, void *to,
+                                      bool with_lock)
+{
+    char *value = sta__hash_value(&map->hash, elem);
+
+    if (sta__unlikely(with_lock))
+        sta__value_read_locked(map, to, value);
+    else
+        sta__value_read(map, to, value);
 }
 
 /* Writes a value of one word without the lock. False: by now the element is another key's. */
@@ -266,9 +280,15 @@ long sta__hash_for_each(struct sta_map *map, sta__map_visit visit, void *data);
 /* Per CPU: all values of an element, as hosts see them. */
 void sta__hash_read_cpus(struct sta_map *map, uint32_t index, void *values);
 
-/* How many elements of the bucket there are, and if they are not more than `room`, also their keys
- * and values, one after the other; -EBUSY. */
-long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, void *keys, void *values,
-                           uint32_t room, bool and_remove);
+/* Where the elements of a bucket go. */
+struct sta__hash_batch {
+    void *keys, *values;
+    uint32_t room;
+    bool and_remove, with_lock; /* BPF_F_LOCK */
+};
+
+/* How many elements of the bucket there are, and if they are not more than there is room for, also
+ * their keys and values, one after the other; -EBUSY. */
+long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, const struct sta__hash_batch *to);
 
 #endif

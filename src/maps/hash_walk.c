@@ -105,8 +105,7 @@ long sta__hash_for_each(struct sta_map *map, sta__map_visit visit, void *data)
     return visited;
 }
 
-long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, void *keys, void *values,
-                           uint32_t room, bool and_remove)
+long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, const struct sta__hash_batch *to)
 {
     struct sta__hash *hash = &map->hash;
     struct sta__hash_place place;
@@ -120,16 +119,17 @@ long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, void *keys, voi
     place.link = &hash->buckets[bucket].first;
     for (uint32_t i = *place.link; i < hash->capacity; i = sta__hash_elem(hash, i)->next)
         count++;
-    for (uint32_t i = 0; i < count && count <= room; i++) {
+    for (uint32_t i = 0; i < count && count <= to->room; i++) {
         place.index = atomic_load_explicit(place.link, memory_order_relaxed);
         place.elem = sta__hash_elem(hash, place.index);
-        sta__words_read((char *)keys + (size_t)i * map->key_size, place.elem->key, map->key_size);
+        sta__words_read((char *)to->keys + (size_t)i * map->key_size, place.elem->key,
+                        map->key_size);
         if (hash->cpu_values)
-            sta__hash_read_cpus(map, place.index, (char *)values + (size_t)i * value_size);
+            sta__hash_read_cpus(map, place.index, (char *)to->values + (size_t)i * value_size);
         else
-            sta__words_read((char *)values + (size_t)i * value_size,
-                            sta__hash_value(hash, place.elem), value_size);
-        if (and_remove)
+            sta__hash_copy_value(map, place.elem, (char *)to->values + (size_t)i * value_size,
+                                 to->with_lock);
+        if (to->and_remove)
             sta__hash_remove_locked(map, &place);
         else
             place.link = &place.elem->next;

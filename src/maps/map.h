@@ -47,6 +47,8 @@ struct sta__map_ops {
     /* For hosts, as bpf(2) has it: values are copied, those of all CPUs in a row, each of a
      * multiple of 8 bytes. */
     long (*read)(struct sta_map *map, const void *key, void *value);
+    /* The same under the value's lock: of types whose values can have one. */
+    long (*read_locked)(struct sta_map *map, const void *key, void *value);
     long (*write)(struct sta_map *map, const void *key, const void *value, uint64_t flags);
     long (*take)(struct sta_map *map, const void *key, void *value);    /* reads and removes */
     long (*next_key)(struct sta_map *map, const void *key, void *next); /* key NULL: the first */
@@ -128,6 +130,9 @@ struct sta_map {
     void *values;
     uint32_t value_stride;
 
+    bool has_lock; /* a struct bpf_spin_lock in each value: value_lock.h */
+    uint32_t lock_at;
+
     uint32_t cpus; /* values of each key */
     /* What it holds is one CPU's: programs that use it run under a lease, lease.h. */
     bool is_leased;
@@ -145,6 +150,9 @@ struct sta_map {
     size_t size;           /* of the memfd */
     size_t again_size;     /* rings: the end of it, which is mapped a second time behind it */
     int fd;
+    /* Maps of maps: what the verifier goes by for an element: one that is like them and has no
+     * memory. Else NULL. */
+    struct sta_map *inner;
 
     /* Of this process: see sta__map_get(). */
     _Atomic uint32_t references; /* besides the first one */

@@ -18,6 +18,11 @@ static bool may_write(const struct sta_map *map)
            !atomic_load_explicit(&map->head->is_frozen, memory_order_relaxed);
 }
 
+static bool lacks_lock(const struct sta_map *map, uint64_t flags)
+{
+    return flags & BPF_F_LOCK && !map->has_lock;
+}
+
 /* Keys are there, unless the type has none. */
 static int check_key(const struct sta_map *map, const void *key)
 {
@@ -34,12 +39,14 @@ int sta_map_lookup(struct sta_map *map, const void *key, void *value, uint64_t f
         return -EINVAL;
     if (!may_read(map))
         return -EPERM;
-    if (flags & BPF_F_LOCK)
-        return -EINVAL; /* no value has a lock */
+    if (lacks_lock(map, flags))
+        return -EINVAL;
     err = check_key(map, key);
     if (err == 0 && !value)
         err = -EFAULT;
-    return err ? err : (int)map->ops->read(map, key, value);
+    if (err)
+        return err;
+    return (int)(flags & BPF_F_LOCK ? map->ops->read_locked : map->ops->read)(map, key, value);
 }
 
 int sta_map_update(struct sta_map *map, const void *key, const void *value, uint64_t flags)
@@ -50,7 +57,7 @@ int sta_map_update(struct sta_map *map, const void *key, const void *value, uint
         return -EINVAL;
     if (!may_write(map))
         return -EPERM;
-    if (flags & BPF_F_LOCK)
+    if (lacks_lock(map, flags))
         return -EINVAL;
     err = check_key(map, key);
     if (err == 0 && !value)
@@ -78,7 +85,7 @@ int sta_map_lookup_and_delete(struct sta_map *map, const void *key, void *value,
         return -EINVAL;
     if (!may_read(map) || !may_write(map))
         return -EPERM;
-    if (flags & BPF_F_LOCK)
+    if (lacks_lock(map, flags))
         return -EINVAL;
     err = check_key(map, key);
     if (err == 0 && !value)

@@ -43,34 +43,37 @@ static int check(struct sta_map *map, const uint32_t *count, uint64_t flags, boo
         return -EPERM;
     if (!is_by_bucket(map) && !is_by_key(map))
         return -STA__ENOTSUPP;
-    return flags ? -EINVAL : 0; /* no value has a lock */
+    return flags & ~(uint64_t)BPF_F_LOCK || (flags & BPF_F_LOCK && !map->has_lock) ? -EINVAL : 0;
 }
 
-static int read_buckets(struct sta_map *map, const void *in_batch, void *out_batch, void *keys,
-                        void *values, uint32_t *count, bool and_remove)
+/* `to` becomes what is left of it. */
+static int read_buckets(struct sta_map *map, const void *in_batch, void *out_batch,
+                        struct sta__hash_batch *to, uint32_t *count)
 {
-    uint32_t room = *count, done = 0, bucket = 0;
+    uint32_t done = 0, bucket = 0;
     int err = 0;
 
+    to->room = *count;
     *count = 0;
-    if (room == 0)
+    if (to->room == 0)
         return 0;
     if (in_batch)
         memcpy(&bucket, in_batch, sizeof(bucket));
     if (bucket > map->hash.bucket_mask)
         return -ENOENT;
     while (err == 0) {
-        long got = sta__hash_read_bucket(map, bucket, (char *)keys + (size_t)done * map->key_size,
-                                         (char *)values + done * value_bytes(map), room - done,
-                                         and_remove);
+        long got = sta__hash_read_bucket(map, bucket, to);
 
         if (got < 0) {
             err = (int)got;
-        } else if (got > (long)(room - done)) {
+        } else if (got > (long)to->room) {
             err = done ? 0 : -ENOSPC;
             break;
         } else {
             done += (uint32_t)got;
+            to->room -= (uint32_t)got;
+            to->keys = (char *)to->keys + (size_t)got * map->key_size;
+            to->values = (char *)to->values + (size_t)got * value_bytes(map);
             if (++bucket > map->hash.bucket_mask)
                 err = -ENOENT;
         }
@@ -80,20 +83,22 @@ static int read_buckets(struct sta_map *map, const void *in_batch, void *out_bat
     return err;
 }
 
-static int read_keys(struct sta_map *map, const void *in_batch, void *out_batch, void *keys,
-                     void *values, uint32_t *count)
+static int read_keys(struct sta_map *map, const void *in_batch, void *out_batch,
+                     const struct sta__hash_batch *to, uint32_t *count)
 {
+    long (*read)(struct sta_map *, const void *, void *) =
+        to->with_lock ? map->ops->read_locked : map->ops->read;
     uint32_t room = *count, done = 0;
     const void *previous = in_batch;
     int err = 0;
 
     *count = 0;
     while (done < room) {
-        char *key = (char *)keys + (size_t)done * map->key_size;
+        char *key = (char *)to->keys + (size_t)done * map->key_size;
 
         err = (int)map->ops->next_key(map, previous, key);
         if (err == 0)
-            err = (int)map->ops->read(map, key, (char *)values + done * value_bytes(map));
+            err = (int)read(map, key, (char *)to->values + done * value_bytes(map));
         if (err < 0)
             break;
         previous = key;
@@ -108,6 +113,7 @@ static int read_keys(struct sta_map *map, const void *in_batch, void *out_batch,
 int sta_map_lookup_batch(struct sta_map *map, const void *in_batch, void *out_batch, void *keys,
                          void *values, uint32_t *count, uint64_t flags)
 {
+    struct sta__hash_batch to = {keys, values, 0, false, flags & BPF_F_LOCK};
     int err = check(map, count, flags, true, false);
 
     if (err)
@@ -115,13 +121,14 @@ int sta_map_lookup_batch(struct sta_map *map, const void *in_batch, void *out_ba
     if (!out_batch || !keys || !values)
         return -EFAULT;
     if (is_by_bucket(map))
-        return read_buckets(map, in_batch, out_batch, keys, values, count, false);
-    return read_keys(map, in_batch, out_batch, keys, values, count);
+        return read_buckets(map, in_batch, out_batch, &to, count);
+    return read_keys(map, in_batch, out_batch, &to, count);
 }
 
 int sta_map_lookup_and_delete_batch(struct sta_map *map, const void *in_batch, void *out_batch,
                                     void *keys, void *values, uint32_t *count, uint64_t flags)
 {
+    struct sta__hash_batch to = {keys, values, 0, true, flags & BPF_F_LOCK};
     int err = check(map, count, flags, true, true);
 
     if (err)
@@ -130,7 +137,7 @@ int sta_map_lookup_and_delete_batch(struct sta_map *map, const void *in_batch, v
         return -STA__ENOTSUPP;
     if (!out_batch || !keys || !values)
         return -EFAULT;
-    return read_buckets(map, in_batch, out_batch, keys, values, count, true);
+    return read_buckets(map, in_batch, out_batch, &to, count);
 }
 
 int sta_map_update_batch(struct sta_map *map, const void *keys, const void *values, uint32_t *count,

@@ -21,6 +21,7 @@ static void end(struct sta__after_grace *what)
         STA__RAW2(SYS_munmap, map->head, map->size + map->again_size);
     if (map->fd >= 0)
         STA__RAW1(SYS_close, map->fd);
+    free(map->inner);
     free(map);
 }
 

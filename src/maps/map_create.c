@@ -80,6 +80,21 @@ static int check_attributes(struct making *making)
     return err ? refuse(making, err, why) : 0;
 }
 
+static int check_lock(const struct making *making)
+{
+    const struct sta__map_attributes *attributes = &making->attributes;
+
+    if (!attributes->has_lock)
+        return 0;
+    if (attributes->flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
+        return refuse(making, -EACCES, "programs have to read and write values that have a lock");
+    if (!making->type->may_have_lock)
+        return refuse(making, -EOPNOTSUPP, "its values cannot have a lock");
+    if (attributes->lock_at % 4 || (uint64_t)attributes->lock_at + 4 > attributes->value_size)
+        return refuse(making, -EINVAL, "the lock does not lie in the value at a multiple of 4");
+    return 0;
+}
+
 /* Where all parts are, and how much that is in all. 0: too much. */
 static uint64_t place(const struct making *making, uintptr_t base)
 {
@@ -93,11 +108,34 @@ static uint64_t place(const struct making *making, uintptr_t base)
     map->max_entries = making->attributes.max_entries;
     map->flags = making->attributes.flags;
     map->cpus = making->attributes.cpus;
+    map->has_lock = making->attributes.has_lock;
+    map->lock_at = making->attributes.lock_at;
     map->is_leased =
         making->type->is_percpu || making->type->is_leased || (inner && inner->is_percpu);
     map->head = (struct sta__map_head *)base;
     making->type->place(map, &making->attributes, &placer);
     return placer.at < SIZE_MAX_BYTES ? sta__page_up(placer.at) : 0;
+}
+
+/* What is known of maps before there are any. */
+static int make_inner(struct making *making)
+{
+    const struct sta__map_attributes *attributes = &making->attributes;
+    struct sta_map *inner;
+
+    if (attributes->inner_type == BPF_MAP_TYPE_UNSPEC)
+        return 0;
+    inner = calloc(1, sizeof(*inner));
+    if (!inner)
+        return refuse(making, -ENOMEM, "no memory");
+    inner->type = attributes->inner_type;
+    inner->key_size = attributes->inner_key_size;
+    inner->value_size = attributes->inner_value_size;
+    inner->max_entries = attributes->inner_max_entries;
+    inner->flags = attributes->inner_flags;
+    inner->fd = -1;
+    making->map->inner = inner;
+    return 0;
 }
 
 static int map_memory(struct making *making)
@@ -118,7 +156,7 @@ static int map_memory(struct making *making)
     if (sta__is_error(got))
         return refuse(making, (int)got, "its memory cannot be mapped");
     place(making, (uintptr_t)at);
-    return 0;
+    return make_inner(making);
 }
 
 static int create_memory(struct making *making)
@@ -205,6 +243,8 @@ static void choose_attributes(struct making *making, const struct sta_map_option
     attributes->max_entries = options->max_entries;
     attributes->flags = options->map_flags;
     attributes->extra = options->map_extra;
+    attributes->has_lock = options->has_spin_lock != 0;
+    attributes->lock_at = options->has_spin_lock ? options->spin_lock_at : 0;
     attributes->cpus = 1;
     attributes->id = random_id();
     if (!(options->map_flags & BPF_F_ZERO_SEED))
@@ -215,6 +255,8 @@ static void choose_attributes(struct making *making, const struct sta_map_option
         attributes->inner_value_size = options->inner->value_size;
         attributes->inner_max_entries = options->inner->max_entries;
         attributes->inner_flags = options->inner->flags;
+        attributes->inner_has_lock = options->inner->has_lock;
+        attributes->inner_lock_at = options->inner->lock_at;
     }
 }
 
@@ -250,6 +292,8 @@ int sta_map_create(struct sta_map **out, const struct sta_map_options *given)
     err = check_attributes(&making);
     if (err == 0) /* in this order in the kernel, too */
         err = check_name(&making, options.name);
+    if (err == 0)
+        err = check_lock(&making);
     if (err == 0)
         err = choose_cpus(&making);
     if (err == 0)
@@ -336,6 +380,8 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
         making.attributes = head.attributes;
         err = check_attributes(&making);
     }
+    if (err == 0)
+        err = check_lock(&making);
     if (err == 0)
         err = check_cpus(&making);
     if (err == 0)

@@ -21,7 +21,8 @@ static bool is_alike(const struct sta_map *outer, const struct sta_map *inner)
     const struct sta__map_attributes *wanted = &outer->head->attributes;
 
     if (inner->type != wanted->inner_type || inner->key_size != wanted->inner_key_size ||
-        inner->value_size != wanted->inner_value_size || inner->flags != wanted->inner_flags)
+        inner->value_size != wanted->inner_value_size || inner->flags != wanted->inner_flags ||
+        inner->has_lock != wanted->inner_has_lock || inner->lock_at != wanted->inner_lock_at)
         return false;
     return inner->type != BPF_MAP_TYPE_ARRAY || inner->flags & BPF_F_INNER_MAP ||
            inner->max_entries == wanted->inner_max_entries;

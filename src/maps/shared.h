@@ -23,7 +23,7 @@
 #include "maps/owner_lock.h"
 
 #define STA__MAP_MAGIC     UINT64_C(0x70616d2d61747300) /* "\0sta-map" */
-#define STA__MAP_VERSION   1                            /* of the layout of all parts */
+#define STA__MAP_VERSION   2                            /* of the layout of all parts */
 #define STA__MAP_HEAD_SIZE 4096
 #define STA__MAP_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN */
 
@@ -38,15 +38,18 @@ struct sta__map_attributes {
     uint64_t leases; /* per CPU: which set of leases its CPUs are from, see lease.h; else 0 */
     uint32_t id;
     char name[STA__MAP_NAME_SIZE];
+    uint32_t has_lock, lock_at; /* a struct bpf_spin_lock in each value, and where */
     /* Of a map's inner maps: what they have to be like. */
-    uint32_t inner_type, inner_key_size, inner_value_size, inner_max_entries, inner_flags;
+    uint32_t inner_type, inner_key_size, inner_value_size, inner_max_entries, inner_flags,
+        inner_has_lock, inner_lock_at;
 };
 
 #define STA__HINTS 16
 
-/* Where to look first, by CPU. */
+/* By CPU. */
 struct sta__map_hint {
-    _Atomic uint32_t word;
+    _Atomic uint32_t word;  /* where to look for free elements first */
+    _Atomic uint64_t freed; /* elements that were given back */
 } __attribute__((aligned(STA__CACHE_LINE)));
 
 struct sta__map_head {
@@ -58,6 +61,7 @@ struct sta__map_head {
 
     _Atomic uint32_t is_frozen __attribute__((aligned(STA__CACHE_LINE)));
     _Atomic uint32_t exhausted; /* how often no element was free */
+    _Atomic uint64_t full_at;   /* 1 and how many had been given back then; 0: some may be free */
 
     /* Of types that have one lock for the whole map. */
     sta__owner_word lock __attribute__((aligned(STA__CACHE_LINE)));

@@ -23,8 +23,9 @@ struct sta__map_type {
     const char *name;
     uint32_t flags; /* that are allowed */
     bool is_percpu;
-    bool is_leased; /* programs are to be alone on a CPU, though values are not per CPU */
-    bool has_extra; /* map_extra means something */
+    bool is_leased;     /* programs are to be alone on a CPU, though values are not per CPU */
+    bool has_extra;     /* map_extra means something */
+    bool may_have_lock; /* in its values */
     /* 0, or the kernel's error with a reason: what it looks at before flags (NULL: nothing), and
      * after. */
     int (*check_first)(const struct sta__map_attributes *attributes, const char **why);

@@ -60,6 +60,7 @@ static void place_percpu(struct sta_map *map, const struct sta__map_attributes *
 const struct sta__map_type sta__type_array = {
     .name = "array",
     .flags = BPF_F_NUMA_NODE | BPF_F_MMAPABLE | STA__FLAGS_ACCESS | BPF_F_INNER_MAP,
+    .may_have_lock = true,
     .check = check,
     .place = place,
 };

@@ -86,7 +86,7 @@ static void place_elements(struct sta_map *map, const struct sta__map_attributes
     hash->bucket_mask = buckets - 1;
     hash->seed = attributes->seed;
     end_of_key = (uint32_t)sizeof(struct sta__elem) + sta__words_round(attributes->key_size);
-    if (value_size > 8 && !is_percpu) {
+    if ((value_size > 8 || attributes->has_lock) && !is_percpu) {
         hash->value_at = end_of_key;
         hash->other_value = value_size;
     } else {
@@ -156,6 +156,7 @@ static void init(struct sta_map *map)
 const struct sta__map_type sta__type_hash = {
     .name = "hash",
     .flags = FLAGS,
+    .may_have_lock = true,
     .check = check,
     .place = place,
     .init = init,

@@ -357,8 +357,9 @@ static void set_integer(struct sta__verifier *v, const struct call *call)
 
 static bool is_never_null(const struct call *call)
 {
+    /* Arrays in maps may be shorter than the one that the outer map was made with. */
     return call->id == BPF_FUNC_map_lookup_elem && call->key_is_known &&
-           call->key < call->map->max_entries;
+           call->key < call->map->max_entries && !(call->map->flags & BPF_F_INNER_MAP);
 }
 
 static int acquire(struct sta__verifier *v, uint32_t id)

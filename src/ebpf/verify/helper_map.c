@@ -46,6 +46,8 @@ static bool map_fits(uint32_t type, int32_t id)
             is_special = true; /* the helper is for another type */
         }
     }
+    if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS)
+        return id == BPF_FUNC_map_lookup_elem;
     if (id == BPF_FUNC_map_lookup_percpu_elem)
         return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
                type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
