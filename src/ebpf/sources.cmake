@@ -36,6 +36,7 @@ target_sources(sta PRIVATE
     ebpf/verify/calls.c
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
+    ebpf/verify/dynptr.c
     ebpf/verify/helper_call.c
     ebpf/verify/helper_map.c
     ebpf/verify/jump.c
@@ -43,6 +44,7 @@ target_sources(sta PRIVATE
     ebpf/verify/prune.c
     ebpf/verify/range.c
     ebpf/verify/refine.c
+    ebpf/verify/spin_lock.c
     ebpf/verify/stack.c
     ebpf/verify/state.c
     ebpf/verify/tnum.c

@@ -114,7 +114,8 @@ static void set_null_or_not(struct sta__verifier *v, struct sta__reg *reg, void 
         return;
     }
     reg->type--; /* the type without _OR_NULL stands before the one with it */
-    reg->id = 0;
+    if (reg->type != STA__REG_MAP_VALUE || !reg->map->has_lock)
+        reg->id = 0;
     if (reg->type == STA__REG_MAP_VALUE && reg->map->inner) {
         reg->type = STA__REG_MAP;
         reg->map = reg->map->inner;
