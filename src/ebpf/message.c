@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "base/memory.h"
+#include "base/copy_user.h"
 #include "ebpf/letters.h"
 
 #define WIDTH_MAX ((1u << 23) - 1) /* FIELD_WIDTH_MAX */
@@ -108,28 +108,6 @@ size_t sta__format_read(const char *format, struct sta__conversion *out)
 
 /* ---- arguments ---- */
 
-/* Strings are read page by page, since the next one may not be there. */
-#define PAGE_SIZE 4096
-
-/* Like sta__copy_string_from_user(). */
-static int64_t copy_string(char *to, uint64_t from, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        size_t piece = PAGE_SIZE - (from + done) % PAGE_SIZE;
-
-        if (piece > size - done)
-            piece = size - done;
-        if (sta__memory_read_checked(to + done, (const void *)(uintptr_t)(from + done), piece) < 0)
-            return -EFAULT;
-        for (size_t end = done + piece; done < end; done++) {
-            if (!to[done])
-                return (int64_t)done + 1;
-        }
-    }
-    to[size - 1] = 0;
-    return (int64_t)size;
-}
-
 struct collection {
     struct sta__format_args *out;
     uint32_t used; /* of the room */
@@ -143,7 +121,7 @@ static int collect_string(struct collection *c, uint64_t address)
 
     if (left == 0)
         return -ENOSPC;
-    size = copy_string(to, address, left);
+    size = sta__copy_string_from_user(to, address, left);
     if (size < 0) {
         *to = 0;
         size = 1;
@@ -221,10 +199,7 @@ static int collect_ip(struct collection *c, uint64_t from, const char *text)
 
     if (m.size < size)
         return -ENOSPC;
-    if (sta__memory_read_checked(address, (const void *)(uintptr_t)from, size) < 0) {
-        for (uint32_t i = 0; i < size; i++)
-            address[i] = 0;
-    }
+    sta__copy_from_user(address, from, size); /* zeros, if there is none */
     if (size == 4)
         make_ip4(&m, address, text[0] == 'i');
     else

@@ -227,5 +227,9 @@ int sta__check_exit(struct sta__verifier *v)
     if (v->state->frame)
         return leave_subprog(v);
     err = sta__check_no_refs(v, "BPF_EXIT instruction in main prog");
+    if (!err && v->state->lock_map)
+        err = sta__deny(v, -EINVAL,
+                        "BPF_EXIT instruction in main prog cannot be used inside "
+                        "bpf_spin_lock-ed region");
     return err ? err : sta__read_reg(v, BPF_REG_0);
 }
