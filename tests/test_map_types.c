@@ -197,7 +197,7 @@ static uint64_t enter_nothing(void *ctx, struct sta__tail_run *run,
 }
 
 static struct sta_map *shared_array;
-static struct sta__tail_target targets[2] = {{enter_nothing}, {enter_nothing}};
+static struct sta__tail_target targets[2] = {{.enter = enter_nothing}, {.enter = enter_nothing}};
 
 static void clear_element(void *unused)
 {

@@ -332,9 +332,10 @@ static void objects_come_and_go(void **state)
             sta__object_forget(&objects[which]);
             assert_null(sta__object_find(ids[which]));
         }
-        ids[which] = sta__object_note(&objects[which], 0);
+        ids[which] = sta__object_note(&objects[which], STA__OBJECT_PROGRAM, 0);
         assert_int_not_equal(ids[which], 0);
-        assert_int_equal(sta__object_note(&objects[(which + 1) % 8], ids[which]), 0);
+        assert_int_equal(
+            sta__object_note(&objects[(which + 1) % 8], STA__OBJECT_PROGRAM, ids[which]), 0);
     }
     for (uint32_t i = 0; i < 8; i++)
         sta__object_forget(&objects[i]);

@@ -98,7 +98,7 @@ static int verify(struct loading *loading)
         how.context_limit = (uint32_t)sta__program_context_limit(options->target);
     err = sta__verify(&loading->code, &how, &result, &log);
     loading->program->processed_insns = result.processed;
-    loading->program->context_size = result.context_size;
+    loading->program->context_size = loading->program->tail.context_size = result.context_size;
     if (!result.log_is_cut)
         return err;
     log_named(loading, STA_LOG_ERROR, "the verifier's text is longer than the room for it");

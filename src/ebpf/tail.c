@@ -13,7 +13,8 @@ const struct sta__tail_target *sta__tail_next(struct sta_map *map, uint64_t inde
     if (map->type != BPF_MAP_TYPE_PROG_ARRAY || (uint32_t)index >= map->max_entries)
         return NULL;
     target = map->ops->tail_target(map, (uint32_t)index);
-    if (target)
-        run->count++;
+    if (!target || target->context_size > run->ctx_size)
+        return NULL;
+    run->count++;
     return target;
 }

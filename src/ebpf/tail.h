@@ -29,11 +29,12 @@ struct sta__tail_run {
 /* What an element of a program array leads to. Every program has one. */
 struct sta__tail_target {
     uint64_t (*enter)(void *ctx, struct sta__tail_run *run, const struct sta__tail_target *self);
+    uint64_t context_size; /* bytes from the context's beginning that have to be there */
 };
 
 /* Where a tail call leads, and counts it. NULL: nowhere, as `index` (its low 32 bits count) is past
- * the end, the element is empty, there were too many, or `map` is no program array. `run` may be
- * NULL: callbacks make no tail calls. */
+ * the end, the element is empty, there were too many, the target reads more of the context than
+ * this run has, or `map` is no program array. `run` may be NULL: callbacks make no tail calls. */
 const struct sta__tail_target *sta__tail_next(struct sta_map *map, uint64_t index,
                                               struct sta__tail_run *run);
 

@@ -86,6 +86,8 @@ uint32_t sta__hash_evict(struct sta_map *map, uint32_t bucket)
             spared++;
             continue;
         }
+        if (owner - 1 > hash->bucket_mask)
+            continue; /* some other process wrote to it */
         if (owner - 1 == bucket ? unlink_from(hash, bucket, index)
                                 : take_from(map, owner - 1, bucket, index)) {
             sta__hash_begin(map, index);

@@ -117,10 +117,17 @@ long sta__hash_read_bucket(struct sta_map *map, uint32_t bucket, const struct st
     if (err != 0)
         return err;
     place.link = &hash->buckets[bucket].first;
-    for (uint32_t i = *place.link; i < hash->capacity; i = sta__hash_elem(hash, i)->next)
+    /* A chain that is longer than the map, or another one by now: some other process wrote to it.
+     */
+    for (uint32_t i = *place.link; i < hash->capacity && count < hash->capacity;
+         i = sta__hash_elem(hash, i)->next)
         count++;
     for (uint32_t i = 0; i < count && count <= to->room; i++) {
         place.index = atomic_load_explicit(place.link, memory_order_relaxed);
+        if (place.index >= hash->capacity) {
+            count = i;
+            break;
+        }
         place.elem = sta__hash_elem(hash, place.index);
         sta__words_read((char *)to->keys + (size_t)i * map->key_size, place.elem->key,
                         map->key_size);

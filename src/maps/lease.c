@@ -7,6 +7,7 @@
 #include "base/gate.h"
 
 _Atomic(struct sta__lease_set *) sta__leases;
+uint32_t sta__lease_slots;
 STA__THREAD_LOCAL const struct sta__lease *sta__lease_current;
 
 #define SPINS       100
@@ -25,7 +26,7 @@ __attribute__((no_sanitize("address"))) static void forget_left(const struct sta
             sta__lease_current->mark != ~(uint64_t)(uintptr_t)sta__lease_current)) {
         /* Which lease that was, and which it was in, went with the frame. Those of runs further
          * out, if any, are given up as well: nothing of theirs is known any more. */
-        for (uint32_t i = 0; i < set->cpus; i++) {
+        for (uint32_t i = 0; i < sta__lease_slots; i++) {
             uint64_t seen = self;
 
             atomic_compare_exchange_strong_explicit(&set->slots[i].holder, &seen, 0,
@@ -54,8 +55,8 @@ static bool take_any(struct sta__lease *lease, struct sta__lease_set *set, bool 
 {
     uint32_t cpu = sta__cpu();
 
-    for (uint32_t i = 0; i < set->cpus; i++, cpu++) {
-        if (cpu >= set->cpus)
+    for (uint32_t i = 0; i < sta__lease_slots; i++, cpu++) {
+        if (cpu >= sta__lease_slots)
             cpu = 0;
         if (take(lease, &set->slots[cpu], look)) {
             lease->cpu = cpu;

@@ -46,6 +46,8 @@ struct sta__lease {
 };
 
 extern STA__HIDDEN _Atomic(struct sta__lease_set *) sta__leases; /* NULL: nobody needed one */
+/* How many slots it has: in memory of this process's own, unlike `cpus`. */
+extern STA__HIDDEN uint32_t sta__lease_slots;
 extern STA__HIDDEN STA__THREAD_LOCAL const struct sta__lease *sta__lease_current;
 
 int sta__lease_enter_slow(struct sta__lease *lease, struct sta__lease_set *set);
@@ -62,7 +64,7 @@ STA__INLINE int sta__lease_enter(struct sta__lease *lease)
     if (!set)
         return 0;
     cpu = sta__cpu();
-    if (sta__unlikely(sta__lease_current || cpu >= set->cpus))
+    if (sta__unlikely(sta__lease_current || cpu >= sta__lease_slots))
         return sta__lease_enter_slow(lease, set);
     /* Acquire: what the CPU's previous holder did to its values is seen. */
     if (sta__unlikely(!atomic_compare_exchange_strong_explicit(

@@ -87,6 +87,7 @@ static int make(const struct sta__log *log)
     set->cpus = cpus;
     set->id = id | 1;
     set_fd = (int)fd;
+    sta__lease_slots = cpus;
     /* Release: pairs with sta__lease_enter(). */
     atomic_store_explicit(&sta__leases, set, memory_order_release);
     return 0;
@@ -111,7 +112,8 @@ int sta__lease_fd(void)
     return atomic_load_explicit(&sta__leases, memory_order_acquire) ? set_fd : -ENOENT;
 }
 
-static int map_set(int fd, struct sta__lease_set **out)
+/* How many CPUs it has in *cpus: other processes may change what the set says. */
+static int map_set(int fd, struct sta__lease_set **out, uint32_t *cpus)
 {
     struct sta__lease_set *set;
     struct stat stat;
@@ -127,8 +129,9 @@ static int map_set(int fd, struct sta__lease_set **out)
     if (sta__is_error(at))
         return (int)at;
     set = (struct sta__lease_set *)at;
-    if (set->magic != MAGIC || set->version != VERSION || set->cpus == 0 ||
-        set->cpus > STA__CPUS_MAX || (size_t)stat.st_size != size_of(set->cpus)) {
+    *cpus = *(volatile uint32_t *)&set->cpus;
+    if (set->magic != MAGIC || set->version != VERSION || *cpus == 0 || *cpus > STA__CPUS_MAX ||
+        (size_t)stat.st_size != size_of(*cpus)) {
         STA__RAW2(SYS_munmap, at, stat.st_size);
         return -EINVAL;
     }
@@ -140,7 +143,8 @@ int sta__lease_join(int fd, const struct sta__log *log)
 {
     struct sta__lease_set *set = NULL, *own;
     struct sta__lock_state saved;
-    int err = map_set(fd, &set);
+    uint32_t cpus = 0;
+    int err = map_set(fd, &set, &cpus);
     int64_t copy;
 
     if (err < 0) {
@@ -156,11 +160,13 @@ int sta__lease_join(int fd, const struct sta__log *log)
         err = (int)copy;
     else {
         set_fd = (int)copy;
+        sta__lease_slots = cpus;
+        /* Release: as in make(). */
         atomic_store_explicit(&sta__leases, set, memory_order_release);
     }
     sta__unlock(&lock, &saved);
     if (err != 0)
-        STA__RAW2(SYS_munmap, set, size_of(set->cpus));
+        STA__RAW2(SYS_munmap, set, size_of(cpus));
     if (err < 0)
         sta__log(log, STA_LOG_ERROR, "this process's CPUs are leased from another set: %s",
                  strerror(-err));

@@ -178,4 +178,8 @@ void sta__map_get(struct sta_map *map);
 void sta__map_put(struct sta_map *map);
 void sta__map_open(struct sta_map *map);
 
+/* map_constant.c: the map is frozen. If programs only read it, its values are constants from now
+ * on, whatever becomes of the memory that it shares. -ENOMEM. Not on the dispatch path. */
+int sta__map_keep_constants(struct sta_map *map);
+
 #endif

@@ -27,8 +27,8 @@ static bool is_by_key(const struct sta_map *map)
 /* Bytes from one value to the next in an array of them. */
 static size_t value_bytes(const struct sta_map *map)
 {
-    return map->head->attributes.leases ? (size_t)map->cpus * ((map->value_size + 7) & ~7u)
-                                        : map->value_size;
+    return sta__map_type(map->type)->is_percpu ? (size_t)map->cpus * ((map->value_size + 7) & ~7u)
+                                               : map->value_size;
 }
 
 static int check(struct sta_map *map, const uint32_t *count, uint64_t flags, bool reads,

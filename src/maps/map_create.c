@@ -346,6 +346,8 @@ static int check_cpus(struct making *making)
         return refuse(making, -EXDEV,
                       "it is per CPU, and this process leases CPUs from another "
                       "set: sta_map_cpus_join()");
+    if (making->attributes.cpus < sta__lease_slots)
+        return refuse(making, -EINVAL, "it has fewer CPUs than programs may run on");
     return 0;
 }
 
@@ -390,11 +392,11 @@ int sta_map_open_fd(struct sta_map **out, int fd, const struct sta_map_options *
         err = prepare_process(&making);
     if (err == 0)
         err = open_memory(&making, fd, size);
+    if (err == 0 && atomic_load(&making.map->head->is_frozen))
+        err = sta__map_keep_constants(making.map);
     if (err < 0) {
         sta_map_close(making.map);
         return err;
     }
-    making.map->is_frozen =
-        atomic_load(&making.map->head->is_frozen) && (making.map->flags & BPF_F_RDONLY_PROG);
     return finish(&making, out);
 }

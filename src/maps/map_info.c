@@ -39,8 +39,7 @@ int sta_map_freeze(struct sta_map *map)
         return -EPERM;
     if (atomic_exchange(&map->head->is_frozen, 1))
         return -EPERM; /* as to everything that hosts want to change */
-    map->is_frozen = map->flags & BPF_F_RDONLY_PROG;
-    return 0;
+    return sta__map_keep_constants(map);
 }
 
 int sta_map_info(const struct sta_map *map, struct sta_map_info *out)
@@ -64,6 +63,7 @@ int sta_map_info(const struct sta_map *map, struct sta_map_info *out)
     if (map->values)
         info.values_at = (uint64_t)((const char *)map->values - (const char *)map->head);
     memcpy(info.name, attributes->name, sizeof(info.name));
+    info.name[sizeof(info.name) - 1] = '\0'; /* whatever another process wrote there */
     if (out->size < info.size)
         info.size = out->size;
     memcpy(out, &info, info.size);

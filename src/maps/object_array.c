@@ -25,6 +25,44 @@ static uint32_t id_at(struct sta_map *map, uint32_t index)
     return (uint32_t)atomic_load_explicit(element(map, index), memory_order_acquire);
 }
 
+enum sta__object_class sta__objects_class(const struct sta_map *map)
+{
+    switch (map->type) {
+    case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+    case BPF_MAP_TYPE_HASH_OF_MAPS:
+        return STA__OBJECT_MAP;
+    case BPF_MAP_TYPE_PROG_ARRAY:
+        return STA__OBJECT_PROGRAM;
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+        return STA__OBJECT_RING;
+    default:
+        return STA__OBJECT_NONE;
+    }
+}
+
+bool sta__map_is_like(const struct sta_map *wanted, const struct sta_map *map)
+{
+    if (map->type != wanted->type || map->key_size != wanted->key_size ||
+        map->value_size != wanted->value_size || map->flags != wanted->flags ||
+        map->has_lock != wanted->has_lock || map->lock_at != wanted->lock_at)
+        return false;
+    return map->type != BPF_MAP_TYPE_ARRAY || map->flags & BPF_F_INNER_MAP ||
+           map->max_entries == wanted->max_entries;
+}
+
+/* Other processes write numbers, too: those of other things lead nowhere. */
+static void *find_class(uint32_t id, enum sta__object_class class)
+{
+    return sta__object_class_of(id) == class ? sta__object_find(id) : NULL;
+}
+
+static void *find_inner(const struct sta_map *map, uint32_t id)
+{
+    struct sta_map *inner = find_class(id, STA__OBJECT_MAP);
+
+    return inner && sta__map_is_like(map->inner, inner) ? inner : NULL;
+}
+
 static long update_refused(struct sta_map *map, const void *key, const void *value, uint64_t flags)
 {
     (void)value;
@@ -59,12 +97,12 @@ static const struct sta__tail_target *tail_target(struct sta_map *map, uint32_t 
 {
     if (atomic_load_explicit(&map->objects.is_left, memory_order_relaxed))
         return NULL;
-    return sta__object_find(id_at(map, index));
+    return find_class(id_at(map, index), STA__OBJECT_PROGRAM);
 }
 
 static void *lookup_map(struct sta_map *map, const void *key)
 {
-    return sta__object_find(id_at(map, sta__array_index(key)));
+    return find_inner(map, id_at(map, sta__array_index(key)));
 }
 
 #define ARRAY                                                                   \
@@ -98,8 +136,8 @@ static void *lookup_in_hash(struct sta_map *map, const void *key)
 {
     const uint32_t *id = sta__hash_ops.lookup(map, key);
 
-    return id ? sta__object_find(
-                    (uint32_t)atomic_load_explicit((const sta__word *)id, memory_order_acquire))
+    return id ? find_inner(map, (uint32_t)atomic_load_explicit((const sta__word *)id,
+                                                               memory_order_acquire))
               : NULL;
 }
 
@@ -147,5 +185,7 @@ void *sta__objects_get(struct sta_map *map, const void *key)
 {
     if (map->type == BPF_MAP_TYPE_HASH_OF_MAPS)
         return lookup_in_hash(map, key);
-    return sta__object_find(id_at(map, sta__array_index(key)));
+    if (map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS)
+        return lookup_map(map, key);
+    return find_class(id_at(map, sta__array_index(key)), sta__objects_class(map));
 }

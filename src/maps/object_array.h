@@ -12,10 +12,17 @@
 #define STA_MAPS_OBJECT_ARRAY_H
 
 #include "maps/map.h"
+#include "maps/objects.h"
 #include "maps/objects_held.h"
 
 extern const struct sta__map_ops sta__prog_array_ops, sta__perf_event_array_ops,
     sta__array_of_maps_ops, sta__hash_of_maps_ops;
+
+/* What elements of such a map stand for. */
+enum sta__object_class sta__objects_class(const struct sta_map *map);
+
+/* What programs were verified for, as `wanted`, is true of this map: the kernel's rule. */
+bool sta__map_is_like(const struct sta_map *wanted, const struct sta_map *map);
 
 /* The thing that an element stands for; NULL: there is none in this process. */
 void *sta__objects_get(struct sta_map *map, const void *key);

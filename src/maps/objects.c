@@ -98,19 +98,30 @@ static uint32_t put(void *object, uint32_t id)
     return id;
 }
 
-uint32_t sta__object_note(void *object, uint32_t id)
+static uint32_t random_number(enum sta__object_class class)
+{
+    uint32_t number = 0;
+
+    STA__RAW3(SYS_getrandom, &number, sizeof(number), 0);
+    if (class == STA__OBJECT_MAP)
+        return number & INT32_MAX;
+    number &= (UINT32_C(1) << 30) - 1;
+    return number | (class == STA__OBJECT_PROGRAM ? UINT32_C(2) : UINT32_C(3)) << 30;
+}
+
+uint32_t sta__object_note(void *object, enum sta__object_class class, uint32_t id)
 {
     struct sta__lock_state saved;
     uint32_t noted = 0;
 
+    if (id && sta__object_class_of(id) != class)
+        return 0;
     sta__lock(&lock, &saved);
     if (id == 0)
         noted = find_object(object);
     for (int tries = 0; noted == 0 && tries < (id ? 1 : 8); tries++) {
-        uint32_t number = id;
+        uint32_t number = id ? id : random_number(class);
 
-        if (id == 0)
-            STA__RAW3(SYS_getrandom, &number, sizeof(number), 0);
         if (number)
             noted = put(object, number);
     }

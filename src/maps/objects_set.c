@@ -15,23 +15,10 @@ static bool holds_maps(const struct sta_map *map)
     return map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS || map->type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
-/* What programs were verified for: the kernel's rule. */
-static bool is_alike(const struct sta_map *outer, const struct sta_map *inner)
-{
-    const struct sta__map_attributes *wanted = &outer->head->attributes;
-
-    if (inner->type != wanted->inner_type || inner->key_size != wanted->inner_key_size ||
-        inner->value_size != wanted->inner_value_size || inner->flags != wanted->inner_flags ||
-        inner->has_lock != wanted->inner_has_lock || inner->lock_at != wanted->inner_lock_at)
-        return false;
-    return inner->type != BPF_MAP_TYPE_ARRAY || inner->flags & BPF_F_INNER_MAP ||
-           inner->max_entries == wanted->inner_max_entries;
-}
-
-static uint32_t number_of(void *object, struct sta_map *inner)
+static uint32_t number_of(const struct sta_map *map, void *object, struct sta_map *inner)
 {
     uint32_t id = inner ? inner->head->attributes.id : 0;
-    uint32_t noted = sta__object_note(object, id);
+    uint32_t noted = sta__object_note(object, sta__objects_class(map), id);
 
     if (noted == 0 && inner && sta__object_find(id) == inner)
         noted = id;
@@ -70,9 +57,9 @@ int sta__objects_set_held(struct sta_map *map, const void *key, void *object,
         return -EINVAL;
     if (!is_hash && sta__array_index(key) >= map->max_entries)
         return -E2BIG;
-    if (inner && !is_alike(map, inner))
+    if (inner && !sta__map_is_like(map->inner, inner))
         return -EINVAL;
-    id = number_of(object, inner);
+    id = number_of(map, object, inner);
     if (id == 0)
         return -ENFILE;
     err = kind ? sta__held_get(map, id, object, kind) : 0;

@@ -36,7 +36,10 @@ static void write_at(struct sta__perf_ring *ring, uint64_t at, const void *from,
 static uint64_t room_at(const struct sta__perf_ring *ring, uint64_t at)
 {
     /* Acquire: the consumer is through with what is written over. */
-    return ring->data_size - (at - __atomic_load_n(&ring->page->data_tail, __ATOMIC_ACQUIRE));
+    uint64_t used = at - __atomic_load_n(&ring->page->data_tail, __ATOMIC_ACQUIRE);
+
+    /* The page is the application's, too: what it writes there is not to be relied on. */
+    return used < ring->data_size ? ring->data_size - used : 0;
 }
 
 /* Returns where the next record goes. */

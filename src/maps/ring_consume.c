@@ -36,7 +36,8 @@ static int consume(struct sta_map *map, sta_ring_fn fn, void *data)
         size = length & ~RECORD_FLAG;
         if (length & STA__RING_BUSY)
             return count;
-        if (size + STA__RING_HEADER_SIZE > end - at)
+        if (size + STA__RING_HEADER_SIZE > end - at ||
+            size > ring->mask + 1 - STA__RING_HEADER_SIZE)
             return -EBADMSG; /* some other process wrote to it */
         if (!(length & STA__RING_DISCARD)) {
             err = fn(data, header + 1, size);

@@ -5,6 +5,7 @@ target_sources(sta PRIVATE
     maps/lease_set.c
     maps/map_batch.c
     maps/map_close.c
+    maps/map_constant.c
     maps/map_create.c
     maps/map_info.c
     maps/objects_held.c

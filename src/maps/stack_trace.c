@@ -78,6 +78,8 @@ static long read_value(struct sta_map *map, const void *key, void *value)
     if (sta__owner_lock(&slot->lock, &guard) < 0)
         return -EBUSY;
     count = atomic_load_explicit(&slot->count, memory_order_relaxed);
+    if (count > map->value_size / 8) /* some other process wrote to it */
+        count = map->value_size / 8;
     if (count) {
         sta__words_read(value, slot->addresses, count * 8);
         for (uint32_t i = count * 8; i < map->value_size; i++)
