@@ -423,10 +423,10 @@ static void inner_arrays_may_be_short(void **state)
 {
     /* lookup(lookup(map 0, &0), &3), and no look whether it is there. */
     static const struct bpf_insn unchecked[] = {
-        I(STW, 10, 0, -4, 0),   I(MOV64X, 2, 10, 0, 0),   I(ADD64K, 2, 0, 0, -4),
+        I(STW, 10, 0, -8, 0),   I(MOV64X, 2, 10, 0, 0),   I(ADD64K, 2, 0, 0, -8),
         WIDE_MAP(1, 1, 0, 0),   CALL_OF(map_lookup_elem), I(JEQ64K, 0, 0, 6, 0),
-        I(MOV64X, 1, 0, 0, 0),  I(STW, 10, 0, -4, 3),     I(MOV64X, 2, 10, 0, 0),
-        I(ADD64K, 2, 0, 0, -4), CALL_OF(map_lookup_elem), I(LDXDW, 0, 0, 0, 0),
+        I(MOV64X, 1, 0, 0, 0),  I(STW, 10, 0, -8, 3),     I(MOV64X, 2, 10, 0, 0),
+        I(ADD64K, 2, 0, 0, -8), CALL_OF(map_lookup_elem), I(LDXDW, 0, 0, 0, 0),
         I(EXIT, 0, 0, 0, 0),
     };
     const struct sta_program_options options = {

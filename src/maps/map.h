@@ -153,6 +153,7 @@ struct sta_map {
     /* Maps of maps: what the verifier goes by for an element: one that is like them and has no
      * memory. Else NULL. */
     struct sta_map *inner;
+    bool is_inner; /* it is such a one */
 
     /* Of this process: see sta__map_get(). */
     _Atomic uint32_t references; /* besides the first one */

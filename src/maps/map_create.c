@@ -135,6 +135,7 @@ static int make_inner(struct making *making)
     inner->flags = attributes->inner_flags;
     inner->has_lock = attributes->inner_has_lock;
     inner->lock_at = attributes->inner_lock_at;
+    inner->is_inner = true;
     inner->fd = -1;
     making->map->inner = inner;
     return 0;

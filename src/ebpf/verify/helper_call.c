@@ -379,9 +379,14 @@ static void set_integer(struct sta__verifier *v, const struct call *call)
 
 static bool is_never_null(const struct call *call)
 {
-    /* Arrays in maps may be shorter than the one that the outer map was made with. */
+    /* Arrays in maps may be shorter than the one that the outer map was made with. The kernel does
+     * not think of those that are per CPU, and lets programs find NULL there. */
+    bool may_be_shorter =
+        call->map && (call->map->flags & BPF_F_INNER_MAP ||
+                      (call->map->is_inner && call->map->type != BPF_MAP_TYPE_ARRAY));
+
     return call->id == BPF_FUNC_map_lookup_elem && call->key_is_known &&
-           call->key < call->map->max_entries && !(call->map->flags & BPF_F_INNER_MAP);
+           call->key < call->map->max_entries && !may_be_shorter;
 }
 
 static int acquire(struct sta__verifier *v, uint32_t id)
