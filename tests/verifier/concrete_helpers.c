@@ -171,12 +171,33 @@ static uint64_t copy_dynptr(struct run *r, int dynptr, uint32_t offset, uint64_t
     return any(r);
 }
 
+/* ---- locks ---- */
+
+static uint64_t take_lock(struct run *r, uint64_t at)
+{
+    if (r->lock)
+        r->wrong = "a second lock taken";
+    check(r, at, 4, true);
+    r->lock = at;
+    return any(r);
+}
+
+static uint64_t give_back_lock(struct run *r, uint64_t at)
+{
+    if (!r->lock || r->lock != at)
+        r->wrong = "a lock given back that was not taken";
+    r->lock = 0;
+    return any(r);
+}
+
 /* What each helper reads and writes is in its prototype; what it returns, if it matters, here. */
 uint64_t concrete_call_helper(struct run *r, int32_t id)
 {
     const struct sta__helper *helper = sta__helper_find(id);
     const struct sta_map *map = NULL;
 
+    if (r->lock && id != BPF_FUNC_spin_unlock)
+        r->wrong = "a call with a lock held";
     for (int i = 0; helper && i < 5 && helper->args[i] && !r->wrong; i++) {
         uint64_t value = r->regs[1 + i], next = i < 4 ? r->regs[2 + i] : 0;
 
@@ -219,8 +240,13 @@ uint64_t concrete_call_helper(struct run *r, int32_t id)
     case BPF_FUNC_probe_read_str:
     case BPF_FUNC_probe_read_user_str:
     case BPF_FUNC_probe_read_kernel_str:
-    case BPF_FUNC_get_stack:
         return any(r) % 2 ? (uint64_t)-14 : any(r) % (r->regs[2] + 1);
+    case BPF_FUNC_get_stack:
+        return any(r) % 2 ? (uint64_t)-14 : any(r) % (r->regs[3] + 1);
+    case BPF_FUNC_spin_lock:
+        return take_lock(r, r->regs[1]);
+    case BPF_FUNC_spin_unlock:
+        return give_back_lock(r, r->regs[1]);
     case BPF_FUNC_get_smp_processor_id:
         return 0;
     case BPF_FUNC_dynptr_from_mem:

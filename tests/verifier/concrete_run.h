@@ -35,6 +35,7 @@ struct run {
         bool is_record;
     } dynptrs[DYNPTRS_MAX];
     uint32_t dynptr_count;
+    uint64_t lock;                    /* that is held; 0: none */
     uint32_t record_count, callbacks; /* records made; calls by helpers that are under way */
     const char *wrong;
     bool is_over; /* given up */

@@ -150,6 +150,8 @@ static void statement(struct generator *g)
                                                       random_helper,
                                                       random_dynptr,
                                                       random_text,
+                                                      random_map_in_map,
+                                                      random_other_map,
                                                       branch,
                                                       branch,
                                                       branch,
@@ -158,7 +160,13 @@ static void statement(struct generator *g)
                                                       call_back,
                                                       pointer_games};
 
-    all[pick(g, sizeof(all) / sizeof(all[0]))](g);
+    void (*one)(struct generator *) = all[pick(g, sizeof(all) / sizeof(all[0]))];
+
+    if (g->has_locks && chance(g, 30))
+        one = random_lock;
+    /* The kernel takes them for programs of another type, which may call less. */
+    if (!g->has_locks || (one != random_helper && one != random_text && one != random_other_map))
+        one(g);
 }
 
 static void statements(struct generator *g, int count)
@@ -274,8 +282,12 @@ size_t random_program(struct bpf_insn *insns, uint64_t seed)
     g->random = seed * 0x9e3779b97f4a7c15ull + 0x1234567;
     for (int i = 0; i < 4; i++)
         (void)pick(g, 2);
-    set(g, R1, CONTEXT, 0);
-    if (chance(g, 90)) {
+    g->has_locks = chance(g, 12);
+    /* The kernel's program array is for programs of one type. */
+    g->has_tails = seed % 4 != 0;
+    if (!g->has_locks)
+        set(g, R1, CONTEXT, 0);
+    if (!g->has_locks && chance(g, 90)) {
         EMIT(MOVX(R6, R1));
         set(g, R6, CONTEXT, 0);
     }

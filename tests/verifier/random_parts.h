@@ -29,6 +29,8 @@ struct generator {
     int exit_count;
     int depth;
     bool in_subprog;
+    bool has_tails;
+    bool has_locks; /* then it has no context: see both.c */
 };
 
 static inline uint32_t pick(struct generator *g, uint32_t below)
@@ -160,5 +162,9 @@ void random_helper(struct generator *g);
 /* random_helpers.c */
 void random_dynptr(struct generator *g);
 void random_text(struct generator *g);
+/* random_maps.c */
+void random_lock(struct generator *g);
+void random_map_in_map(struct generator *g);
+void random_other_map(struct generator *g);
 
 #endif
