@@ -188,3 +188,62 @@ void random_text(struct generator *g)
     }
     after_call(g);
 }
+
+/* reg: a value with a lock at the offset that is returned. */
+static int locked_value(struct generator *g, int reg)
+{
+    if (chance(g, 50)) {
+        EMIT(LD_VALUE(reg, MAP_LOCK, 0));
+        return 8;
+    }
+    EMIT(ST(BPF_W, R10, -4, (int32_t)pick(g, 4)), MOVX(R2, R10), ADD(R2, -4),
+         LD_MAP(R1, MAP_LOCKED), CALL(map_lookup_elem));
+    if (chance(g, 97))
+        exit_if(g, JMP(BPF_JEQ, R0, 0, 0));
+    EMIT(MOVX(reg, R0));
+    return 4;
+}
+
+static void call_with_lock(struct generator *g, int reg, int lock_at, struct bpf_insn call)
+{
+    EMIT(MOVX(R1, reg), ADD(R1, lock_at + (chance(g, 1) ? 4 : 0)));
+    emit(g, call);
+}
+
+static void use_locked(struct generator *g, int reg)
+{
+    int off = (int)pick(g, 16), small = find(g, SMALL);
+
+    if (small > R5 && small != reg && chance(g, 20))
+        EMIT(MOVX(R1, reg), ADDX(R1, small), ST(BPF_B, R1, -8 + (int16_t)pick(g, 16), 1));
+    else if (chance(g, 30))
+        EMIT(LDX(BPF_W, R1, reg, (int16_t)(off & ~3)));
+    else
+        EMIT(ST(BPF_B, reg, (int16_t)off, 1));
+}
+
+void random_lock(struct generator *g)
+{
+    int one = 6 + (int)pick(g, 4), other = 6 + (one - 5) % 4;
+    int lock_at, other_at;
+
+    set(g, one, NOTHING, 0);
+    set(g, other, NOTHING, 0);
+    lock_at = locked_value(g, one);
+    other_at = chance(g, 20) ? locked_value(g, other) : -1;
+    if (chance(g, 98))
+        call_with_lock(g, one, lock_at, CALL(spin_lock));
+    if (chance(g, 20))
+        use_locked(g, one);
+    if (chance(g, 30) && find(g, NUMBER) > R5)
+        EMIT(JMP(BPF_JEQ, find(g, NUMBER), 3, 1), MOV(R1, 5));
+    if (chance(g, 2))
+        EMIT(CALL(ktime_get_ns));
+    if (other_at >= 0 && chance(g, 20))
+        call_with_lock(g, other, other_at, CALL(spin_unlock));
+    else if (chance(g, 97))
+        call_with_lock(g, one, lock_at, CALL(spin_unlock));
+    after_call(g);
+    set(g, R0, NOTHING, 0);
+    set(g, one, VALUE, lock_at);
+}
