@@ -243,6 +243,22 @@ static int find_in_ours(int64_t id, uint64_t *trace)
     return sta_map_lookup(our_maps[MAP_IDS], &key, trace, 0);
 }
 
+static const struct world {
+    struct asked **asked;
+    struct answer *answers;
+    int (*find)(int64_t id, uint64_t *trace);
+} worlds[] = {{&kernel_asked, in_kernel, find_in_kernel}, {&our_asked, in_ours, find_in_ours}};
+
+/* The compiler does not know which, so that it makes one call for both, whose address is in the
+ * frames. */
+static const struct world *world_of(int i)
+{
+    const struct world *world = &worlds[i];
+
+    __asm__ volatile("" : "+r"(world));
+    return world;
+}
+
 /* Which number a trace has is not the same; that it is one is. */
 static int64_t sign(int64_t id)
 {
@@ -274,11 +290,11 @@ VICTIM(stacks_are_the_kernels)
     int link = attach_in_kernel(write_program), traces = 0;
     struct sta *sta = NULL;
 
-    /* One call of ask_all(), whose address is in the frames. */
-    for (volatile int world = 0; world < 2; world++) {
-        ask_all(world ? our_asked : kernel_asked, world ? in_ours : in_kernel,
-                world ? find_in_ours : find_in_kernel);
-        if (world == 0) {
+    for (volatile int i = 0; i < 2; i++) {
+        const struct world *world = world_of(i);
+
+        ask_all(*world->asked, world->answers, world->find);
+        if (i == 0) {
             close(link);
             sta = install_ours(write_program);
         }
@@ -339,22 +355,22 @@ __attribute__((noinline)) static struct pt_regs registers_of_call(struct asked *
 
 VICTIM(registers_are_the_kernels)
 {
-    struct pt_regs worlds[2];
+    struct pt_regs regs[2];
     struct sta *sta = NULL;
     int link = attach_in_kernel(write_reading);
 
-    for (volatile int world = 0; world < 2; world++) {
-        worlds[world] = registers_of_call(world ? our_asked : kernel_asked);
-        if (world == 0) {
+    for (volatile int i = 0; i < 2; i++) {
+        regs[i] = registers_of_call(*world_of(i)->asked);
+        if (i == 0) {
             close(link);
             sta = install_ours(write_reading);
         }
     }
-    CHECK_EQ(worlds[1].rip, worlds[0].rip);
-    CHECK_EQ(worlds[1].rsp, worlds[0].rsp);
-    CHECK_EQ(worlds[1].rbp, worlds[0].rbp);
-    CHECK_EQ(worlds[1].eflags, worlds[0].eflags);
-    CHECK(memcmp(&worlds[1], &worlds[0], sizeof(worlds[0])) == 0);
+    CHECK_EQ(regs[1].rip, regs[0].rip);
+    CHECK_EQ(regs[1].rsp, regs[0].rsp);
+    CHECK_EQ(regs[1].rbp, regs[0].rbp);
+    CHECK_EQ(regs[1].eflags, regs[0].eflags);
+    CHECK(memcmp(&regs[1], &regs[0], sizeof(regs[0])) == 0);
     sta_free(sta);
 }
 
