@@ -57,7 +57,7 @@ static const struct sta__helper helpers[] = {
         {ARG(CTX), ARG(MAP), ARG(ANYTHING), ARG(MEM), ARG(SIZE_OR_ZERO)}},
     [BPF_FUNC_get_stackid] = {"get_stackid", HAS(get_stackid), STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING)}},
-    [BPF_FUNC_get_current_task] = {"get_current_task", NO_FUNCTION, STA__RET_INTEGER, {ARG(NONE)}},
+    [BPF_FUNC_get_current_task] = {"get_current_task", HAS(get_current_task), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_probe_write_user] = {"probe_write_user", HAS(probe_write_user), STA__RET_INTEGER,
         {ARG(ANYTHING), ARG(MEM), ARG(SIZE)}},
     [BPF_FUNC_current_task_under_cgroup] = {

@@ -63,6 +63,9 @@ void sta__reads_prepare(void);
 STA__HELPER_FUNCTION(get_stack);
 STA__HELPER_FUNCTION(get_stackid);
 
+/* task.h */
+STA__HELPER_FUNCTION(get_current_task);
+
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */
 STA__HELPER_FUNCTION(ktime_get_boot_ns);   /* CLOCK_BOOTTIME */

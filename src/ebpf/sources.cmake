@@ -2,6 +2,7 @@
 # programs among the sources of the dispatch path.
 target_sources(sta PRIVATE
     ebpf/attach_program.c
+    ebpf/btf_members.c
     ebpf/cgroup_prepare.c
     ebpf/code.c
     ebpf/code_decode.c
@@ -27,6 +28,7 @@ target_sources(sta PRIVATE
     ebpf/load.c
     ebpf/map_program.c
     ebpf/program_hold.c
+    ebpf/task_layout.c
     ebpf/trace_read.c
     ebpf/verify.c
     ebpf/verify/access.c

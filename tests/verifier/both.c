@@ -58,6 +58,11 @@ static struct sta_map maps[MAP_COUNT] = {
      .has_lock = true,
      .lock_at = 8,
      .values = locked_data},
+    {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+     .key_size = 4,
+     .value_size = 4,
+     .max_entries = 4,
+     .inner = &maps[MAP_HASH]},
 };
 
 static int find_map(void *unused, int index, int is_index, struct sta_map **out)
@@ -148,6 +153,8 @@ static long create_map(int index)
     attr.value_size = map->value_size;
     attr.max_entries = map->max_entries;
     attr.map_flags = map->flags;
+    if (map->inner)
+        attr.inner_map_fd = (uint32_t)map_fds[MAP_HASH];
     fd = bpf_call(BPF_MAP_CREATE, &attr);
     if (fd < 0 || !map->is_frozen)
         return fd;
