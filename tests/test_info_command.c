@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* bpf(2) that asks what there is: info, ids, BTF; and batches. Beside the kernel's. */
+/* bpf(2) that asks what there is: info, ids; and batches. Beside the kernel's. */
 #include "core.h"
-
-#include <linux/btf.h>
 
 #include "bpf_worlds.h"
 
@@ -166,115 +164,6 @@ SCENARIO(statistics_are_switched_on)
     OPEN(w, BPF_ENABLE_STATS, &attr);
 }
 
-/* A bit of BTF: an int, and a struct of two of them. */
-struct some_btf {
-    struct btf_header header;
-    struct {
-        struct btf_type type;
-        uint32_t bits;
-    } number;
-    struct {
-        struct btf_type type;
-        struct btf_member members[2];
-    } pair;
-    char strings[24];
-};
-
-#define INFO(kind, vlen) ((uint32_t)(kind) << 24 | (uint32_t)(vlen))
-
-static struct some_btf good_btf(void)
-{
-    struct some_btf btf = {
-        .header = {.magic = BTF_MAGIC,
-                   .version = BTF_VERSION,
-                   .hdr_len = sizeof(struct btf_header),
-                   .type_len = sizeof(btf.number) + sizeof(btf.pair),
-                   .str_off = sizeof(btf.number) + sizeof(btf.pair),
-                   .str_len = sizeof(btf.strings)},
-        .number = {.type = {.name_off = 1, .info = INFO(BTF_KIND_INT, 0), .size = 4}, .bits = 32},
-        .pair = {.type = {.name_off = 5, .info = INFO(BTF_KIND_STRUCT, 2), .size = 8},
-                 .members = {{.name_off = 10, .type = 1},
-                             {.name_off = 12, .type = 1, .offset = 32}}},
-        .strings = "\0int\0pair\0a\0b\0more",
-    };
-
-    return btf;
-}
-
-static int load_btf(struct world *w, const void *data, uint32_t size)
-{
-    union bpf_attr attr = zero_attr();
-
-    attr.btf = (uintptr_t)data;
-    attr.btf_size = size;
-    return OPEN(w, BPF_BTF_LOAD, &attr);
-}
-
-SCENARIO(btf_is_loaded)
-{
-    struct some_btf btf = good_btf();
-    struct bpf_btf_info info = {0};
-    union bpf_attr attr;
-    char back[sizeof(btf)];
-    int fd = load_btf(w, &btf, sizeof(btf));
-
-    info.btf = (uintptr_t)back;
-    info.btf_size = sizeof(back);
-    attr = info_attr(fd, &info, sizeof(info));
-    CALL(w, BPF_OBJ_GET_INFO_BY_FD, &attr);
-    NOTE(w, info.btf_size);
-    NOTE(w, info.id != 0);
-    NOTE(w, info.kernel_btf);
-    NOTE(w, info.name_len);
-    NOTE(w, memcmp(back, &btf, sizeof(btf)));
-    info.name_len = 5;
-    CALL(w, BPF_OBJ_GET_INFO_BY_FD, &attr);
-    load_btf(w, &btf, 0);
-    load_btf(w, &btf, 17u << 20);
-    load_btf(w, (void *)BAD_ADDRESS, sizeof(btf));
-}
-
-/* Each word of it changed in turn. Where the kernel knows better than libbpf, so do we. */
-SCENARIO(btf_that_is_wrong_is_refused)
-{
-    static const uint32_t values[] = {0, 1, 3, 4, 100, UINT32_MAX, 1u << 24, 31u << 24};
-
-    for (size_t at = 0; at < offsetof(struct some_btf, pair) / 4; at++) {
-        for (size_t v = 0; v < COUNT(values); v++) {
-            struct some_btf btf = good_btf();
-
-            ((uint32_t *)&btf)[at] = values[v];
-            load_btf(w, &btf, sizeof(btf));
-        }
-    }
-    for (uint32_t size = 0; size < sizeof(struct some_btf); size++) {
-        struct some_btf btf = good_btf();
-
-        load_btf(w, &btf, size);
-    }
-}
-
-SCENARIO(maps_have_types)
-{
-    struct some_btf btf = good_btf();
-    int fd = load_btf(w, &btf, sizeof(btf));
-    static const uint32_t ids[][2] = {{1, 2}, {1, 1}, {2, 2}, {0, 2}, {1, 0}, {3, 2}, {1, 3}};
-    static const uint32_t types[] = {BPF_MAP_TYPE_ARRAY,       BPF_MAP_TYPE_HASH,
-                                     BPF_MAP_TYPE_LRU_HASH,    BPF_MAP_TYPE_PERCPU_ARRAY,
-                                     BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_STACK_TRACE};
-
-    for (size_t t = 0; t < COUNT(types); t++) {
-        for (size_t i = 0; i < COUNT(ids); i++) {
-            union bpf_attr attr = map_attr(types[t], 4, 8, 4);
-
-            attr.btf_fd = (uint32_t)fd;
-            attr.btf_key_type_id = ids[i][0];
-            attr.btf_value_type_id = ids[i][1];
-            OPEN(w, BPF_MAP_CREATE, &attr);
-        }
-    }
-}
-
 /* The kernel has others' objects: only that ids lead back. */
 SCENARIO(ids_lead_to_descriptors)
 {
@@ -376,9 +265,6 @@ int main(void)
         cmocka_unit_test(info_of_programs),
         cmocka_unit_test(info_of_links),
         cmocka_unit_test(statistics_are_switched_on),
-        cmocka_unit_test(btf_is_loaded),
-        cmocka_unit_test(btf_that_is_wrong_is_refused),
-        cmocka_unit_test(maps_have_types),
         cmocka_unit_test(ids_lead_to_descriptors),
         cmocka_unit_test(batches_of_hashes),
         cmocka_unit_test(batches_of_arrays_and_others),

@@ -69,6 +69,7 @@ static void set_callback_args(struct sta__verifier *v, int32_t id, const struct 
     callee[BPF_REG_2].type = STA__REG_MAP_KEY;
     callee[BPF_REG_3].type = STA__REG_MAP_VALUE;
     callee[BPF_REG_2].map = callee[BPF_REG_3].map = map;
+    callee[BPF_REG_3].id = map->has_lock ? sta__new_id(v) : 0;
     sta__range_const(&callee[BPF_REG_2].n, 0);
     sta__range_const(&callee[BPF_REG_3].n, 0);
     callee[BPF_REG_4] = caller[BPF_REG_3];
