@@ -30,6 +30,7 @@ struct row {
     const char *name;
     double (*run)(struct row *row, uint64_t n);
     uint32_t type, key_size;
+    uint64_t flags; /* of submitting */
     bool needs_two_cpus;
     enum row_id id, ratio_to;
     uint64_t n;
@@ -250,7 +251,7 @@ static double produce(struct partner *partner)
         words[0] = partner->number;
         for (unsigned i = 1; i < SAMPLE / 8; i++)
             words[i] = n;
-        sta__ring_commit(words, BPF_RB_NO_WAKEUP, false);
+        sta__ring_commit(words, partner->row->flags, false);
     }
     return (cpu_ns() - start) / (double)partner->n;
 }
@@ -299,6 +300,7 @@ static struct row rows[] = {
     {.name = "hash, 8-byte keys: insert, delete", .run = run_insert, .type = BPF_MAP_TYPE_HASH, .key_size = 8},
     {.name = "LRU hash: look up, update", .run = run_update, .type = BPF_MAP_TYPE_LRU_HASH, .key_size = 8},
     {.name = "ring buffer: reserve, 64 bytes, submit", .run = run_ring, .type = BPF_MAP_TYPE_RINGBUF, .id = RINGS},
+    {.name = "ring buffer: likewise, no wake-up", .run = run_ring, .type = BPF_MAP_TYPE_RINGBUF, .flags = BPF_RB_NO_WAKEUP},
     {.name = "Two threads at once, per operation of each"},
     {.name = "hash, 8-byte keys: look up, update", .run = run_update_together, .type = BPF_MAP_TYPE_HASH, .key_size = 8, .needs_two_cpus = true, .ratio_to = HASH_UPDATE},
     {.name = "ring buffer: reserve, 64 bytes, submit", .run = run_ring_together, .type = BPF_MAP_TYPE_RINGBUF, .needs_two_cpus = true, .ratio_to = RINGS},
