@@ -107,6 +107,36 @@ VICTIM(an_answer_may_make_calls)
     sta__door_close();
 }
 
+/* All signals are blocked, so that a call which is led away would be the end. */
+static bool answer_unwatched(struct sta__door *door, struct sta__call *call)
+{
+    sigset_t all, old;
+
+    (void)door;
+    if (call->enter.id != SYS_getppid)
+        return false;
+    sta__door_watch(false);
+    sigfillset(&all);
+    STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+    call->ret = (int64_t)syscall(SYS_getppid);
+    STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
+    sta__door_watch(true);
+    call->ret += ANSWER;
+    return true;
+}
+
+VICTIM(an_answer_may_ask_the_kernel_whatever_the_mask)
+{
+    struct sta__door door = {answer_unwatched};
+    long parent = getppid();
+
+    CHECK_EQ(sta__door_open(&door, &log_lines), 0);
+    CHECK_EQ(getppid(), parent + ANSWER);
+    CHECK_EQ(getppid(), parent + ANSWER);
+    sta__door_close();
+    CHECK_EQ(getppid(), parent);
+}
+
 VICTIM(children_go_their_own_way)
 {
     struct counting_door door;
@@ -220,6 +250,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_threads_calls_are_answered_until_it_closes),
         cmocka_unit_test(other_threads_do_not_notice),
         cmocka_unit_test(an_answer_may_make_calls),
+        cmocka_unit_test(an_answer_may_ask_the_kernel_whatever_the_mask),
         cmocka_unit_test(children_go_their_own_way),
         cmocka_unit_test(signals_of_the_application_arrive),
         cmocka_unit_test(a_thread_that_blocks_the_signal_is_led_too),

@@ -42,9 +42,11 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 
 static int on_record(void *from, void *data, size_t size)
 {
-    const struct emulated_event *event = data;
+    struct emulated_event event; /* in a perf ring it is aligned to 4 */
 
-    note("%s: kind %u, value %lu, %zu bytes", (const char *)from, event->kind, event->value, size);
+    CHECK(size >= sizeof(event));
+    memcpy(&event, data, sizeof(event));
+    note("%s: kind %u, value %lu, %zu bytes", (const char *)from, event.kind, event.value, size);
     return 0;
 }
 

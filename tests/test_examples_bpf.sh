@@ -8,6 +8,8 @@ examples=$STA_BUILD_DIR/examples
 [ -x "$examples/syscount" ] || skip "no eBPF examples were built: that takes clang"
 [ "$STA_SANITIZE" != thread ] || skip "calls are not intercepted under ThreadSanitizer"
 chmod 755 "$work"
+# An emulation lasts as long as its process, with memory where the leak detector does not look.
+export ASAN_OPTIONS=detect_leaks=0
 
 # as_user USER COMMAND...: in a copy of the environment that it can use; USER "" is whoever runs this.
 as_user()

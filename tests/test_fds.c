@@ -3,11 +3,14 @@
 #include "core.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <sta/map.h>
 
 #include "bpf_calls.h"
+
+#define AFTER_EXEC "--after-exec"
 
 static int new_map(struct sta__bpf *bpf)
 {
@@ -268,6 +271,136 @@ static void what_is_not_ours_is_nobodys(void **state)
     free_bpf(bpf);
 }
 
+/* The descriptor of a map survives exec if it is told to, and is the same map there. */
+static void a_map_is_handed_over_by_exec(void **state)
+{
+    struct sta__bpf *bpf = new_bpf();
+    int fd = new_map(bpf), status;
+    char number[16], id[16];
+    pid_t child;
+
+    (void)state;
+    snprintf(number, sizeof(number), "%d", fd);
+    snprintf(id, sizeof(id), "%u", id_of(bpf, fd));
+    child = fork();
+    if (child == 0) {
+        must_equal(fcntl(fd, F_SETFD, 0), 0);
+        execl("/proc/self/exe", "test_fds", AFTER_EXEC, number, id, NULL);
+        _exit(2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    close_fd(bpf, fd);
+    assert_false(sta__fds_any(bpf));
+    free_bpf(bpf);
+}
+
+static int after_exec(int fd, uint32_t id)
+{
+    struct sta__bpf *bpf = new_bpf();
+
+    must_equal(id_of(bpf, fd), id);
+    must_equal(close_fd(bpf, fd), 0);
+    free_bpf(bpf);
+    return 0;
+}
+
+static void *make_and_close(void *bpf)
+{
+    for (int i = 0; i < 200; i++) {
+        int fd = (int)create_map(bpf, BPF_MAP_TYPE_ARRAY, 4, 8, 4), copy;
+        uint32_t id;
+
+        must(fd >= 0);
+        id = id_of(bpf, fd);
+        copy = dup(fd);
+        must(copy >= 0);
+        must_equal(close_fd(bpf, i % 2 ? fd : copy), 0);
+        must(is_known(bpf, id));
+        must_equal(id_of(bpf, i % 2 ? copy : fd), id);
+        must_equal(close_fd(bpf, i % 2 ? copy : fd), 0);
+    }
+    return NULL;
+}
+
+static void threads_have_objects_at_the_same_time(void **state)
+{
+    struct sta__bpf *bpf = new_bpf();
+    pthread_t threads[4];
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, make_and_close, bpf), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_false(sta__fds_any(bpf));
+    free_bpf(bpf);
+}
+
+static long new_link(struct sta__bpf *bpf, long program)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.raw_tracepoint.name = (uintptr_t) "sys_enter";
+    attr.raw_tracepoint.prog_fd = (uint32_t)program;
+    return call_bpf(bpf, BPF_RAW_TRACEPOINT_OPEN, &attr);
+}
+
+static long new_program(struct sta__bpf *bpf)
+{
+    const struct bpf_insn insns[] = {{.code = BPF_ALU64 | BPF_MOV}, {.code = BPF_JMP | BPF_EXIT}};
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
+    attr.insns = (uintptr_t)insns;
+    attr.insn_cnt = COUNT(insns);
+    attr.license = (uintptr_t) "GPL";
+    return call_bpf(bpf, BPF_PROG_LOAD, &attr);
+}
+
+static int count_open(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 2048; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* With room for ever one descriptor more: all that was begun is undone. */
+static void without_room_for_descriptors_nothing_is_left(void **state)
+{
+    struct sta__bpf *bpf = new_bpf();
+    int before = count_open(), good = 0;
+    struct rlimit limit, low;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    for (int room = 0; room < 8; room++) {
+        long fds[3];
+
+        low.rlim_cur = (rlim_t)(before + room);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        fds[0] = new_program(bpf);
+        fds[1] = fds[0] < 0 ? fds[0] : new_link(bpf, fds[0]);
+        fds[2] = create_map(bpf, BPF_MAP_TYPE_RINGBUF, 0, 0, 4096);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        for (int i = 0; i < 3; i++) {
+            assert_true(fds[i] >= 0 || fds[i] == -EMFILE);
+            good += fds[i] >= 0;
+            if (fds[i] >= 0)
+                assert_int_equal(close_fd(bpf, (int)fds[i]), 0);
+        }
+        assert_false(sta__fds_any(bpf));
+        assert_int_equal(count_open(), before);
+    }
+    assert_in_range(good, 6, 20);
+    free_bpf(bpf);
+}
+
 static void the_end_frees_what_is_open(void **state)
 {
     struct sta__bpf *bpf = new_bpf();
@@ -281,7 +414,7 @@ static void the_end_frees_what_is_open(void **state)
         assert_int_equal(close(fds[i]), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_map_goes_with_its_last_descriptor),
@@ -293,8 +426,14 @@ int main(void)
         cmocka_unit_test(another_process_opens_a_map_that_it_is_sent),
         cmocka_unit_test(a_childs_descriptor_keeps_the_map),
         cmocka_unit_test(what_is_not_ours_is_nobodys),
+        cmocka_unit_test(a_map_is_handed_over_by_exec),
+        cmocka_unit_test(threads_have_objects_at_the_same_time),
+        cmocka_unit_test(without_room_for_descriptors_nothing_is_left),
         cmocka_unit_test(the_end_frees_what_is_open),
     };
+
+    if (argc == 4 && strcmp(argv[1], AFTER_EXEC) == 0)
+        return after_exec(atoi(argv[2]), (uint32_t)strtoul(argv[3], NULL, 10));
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,47 +178,12 @@ static void a_lock_whose_holder_is_gone_is_taken(void **state)
     }
 }
 
-/* What programs can use them for here is tracing, and to those the kernel gives none. */
-
-static int find_shared(void *data, int fd, int is_index, struct sta_map **out)
-{
-    (void)data, (void)fd, (void)is_index;
-    *out = shared;
-    return 0;
-}
-
-static void programs_with_such_maps_are_refused(void **state)
-{
-    static const struct bpf_insn insns[] = {
-        {.code = STA__OP_LDDW, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD},
-        {0},
-        {.code = STA__OP_MOV64K},
-        {.code = STA__OP_EXIT}};
-    char text[200];
-    const struct sta_program_options options = {.size = sizeof(options),
-                                                .find_map = find_shared,
-                                                .log_buf = text,
-                                                .log_size = sizeof(text)};
-    struct sta_program *program = NULL;
-
-    (void)state;
-    shared = make_locked(BPF_MAP_TYPE_HASH);
-    assert_int_equal(sta_program_load(&program, insns, COUNT(insns), &options), -EINVAL);
-    assert_non_null(strstr(text, "tracing progs cannot use bpf_spin_lock yet"));
-    sta_map_close(shared);
-    shared = make_map(BPF_MAP_TYPE_HASH, 4, sizeof(struct value), 2);
-    assert_int_equal(sta_program_load(&program, insns, COUNT(insns), &options), 0);
-    sta_program_free(program);
-    sta_map_close(shared);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_whole_under_their_lock),
         cmocka_unit_test(the_lock_itself_is_not_copied),
         cmocka_unit_test(a_lock_whose_holder_is_gone_is_taken),
-        cmocka_unit_test(programs_with_such_maps_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

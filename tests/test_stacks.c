@@ -208,8 +208,8 @@ struct answer {
 static struct answer in_kernel[QUESTIONS], in_ours[QUESTIONS];
 
 /* Both worlds call from here, so that all addresses are the same. */
-static void ask_all(struct asked *asked, struct answer *answers,
-                    int (*find)(int64_t id, uint64_t *trace))
+__attribute__((noinline)) static void ask_all(struct asked *asked, struct answer *answers,
+                                              int (*find)(int64_t id, uint64_t *trace))
 {
     for (size_t i = 0; i < QUESTIONS; i++) {
         const struct question *q = &questions[i];
@@ -270,7 +270,7 @@ VICTIM(stacks_are_the_kernels)
     struct sta *sta = NULL;
 
     /* One call of ask_all(), whose address is in the frames. */
-    for (int world = 0; world < 2; world++) {
+    for (volatile int world = 0; world < 2; world++) {
         ask_all(world ? our_asked : kernel_asked, world ? in_ours : in_kernel,
                 world ? find_in_ours : find_in_kernel);
         if (world == 0) {

@@ -305,6 +305,60 @@ static void lines_of_threads_and_handlers_are_whole(void **state)
     assert_true(seen.lines > LINES);
 }
 
+/* ---- formats that somebody changes ---- */
+
+enum { CHANGING = 64 };
+static char *changing; /* the last bytes before what cannot be read */
+static _Atomic bool is_changed_enough;
+
+static void *change_format(void *unused)
+{
+    uint32_t random = 1;
+
+    (void)unused;
+    while (!is_changed_enough) {
+        random = random * 1664525 + 1013904223;
+        ((volatile char *)changing)[random >> 26] = "%dsx  c%lu  ab0p"[random >> 8 & 15];
+        if (random >> 16 & 1)
+            ((volatile char *)changing)[random >> 18 & 63] = 0;
+    }
+    return NULL;
+}
+
+static void formats_may_change_meanwhile(void **state)
+{
+    long page = sysconf(_SC_PAGESIZE), printed = 0;
+    char *pages =
+        mmap(NULL, 4 * (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *constant = pages + 3 * page - sizeof("d%"); /* likewise */
+    uint64_t args[12];
+    pthread_t thread;
+    int ignored = 0;
+
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* it is a race, and meant to be one */
+    assert_int_equal(mprotect(pages + page, (size_t)page, PROT_NONE), 0);
+    assert_int_equal(mprotect(pages + 3 * page, (size_t)page, PROT_NONE), 0);
+    memcpy(constant, "d%", sizeof("d%"));
+    changing = pages + page - CHANGING;
+    memset(args, 0x41, sizeof(args));
+    assert_int_equal(pthread_create(&thread, NULL, change_format, NULL), 0);
+    for (int i = 0; i < 200000 || printed < 100; i++) {
+        int64_t length = (int64_t)sta__helper_trace_vprintk((uintptr_t)changing, CHANGING,
+                                                            (uintptr_t)args, sizeof(args), 0);
+
+        printed += length > 0;
+        if (i % 64 == 0)
+            sta_trace_read(count_only, &ignored);
+        sta__helper_strncmp((uintptr_t)changing, CHANGING, (uintptr_t)constant, 0, 0);
+    }
+    is_changed_enough = true;
+    pthread_join(thread, NULL);
+    munmap(pages, 4 * (size_t)page);
+    sta_trace_read(count_only, &ignored);
+}
+
 /* ---- the kernel's trace_pipe ---- */
 
 static void drain(int pipe)
@@ -393,6 +447,7 @@ int main(void)
         cmocka_unit_test(readers_are_woken),
         cmocka_unit_test(a_forked_child_prints_to_the_same_ring),
         cmocka_unit_test(lines_of_threads_and_handlers_are_whole),
+        cmocka_unit_test(formats_may_change_meanwhile),
         cmocka_unit_test(lines_are_those_of_the_trace_pipe),
     };
 

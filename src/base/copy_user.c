@@ -143,11 +143,12 @@ static int64_t read_through_pipe(char *to, const char *from, size_t size)
     return err;
 }
 
-static STA__NOINLINE int64_t read_by_kernel(void *to, const void *from, size_t size)
+static STA__NOINLINE int64_t read_by_kernel(void *to, uint64_t from, size_t size)
 {
-    int64_t err = sta__memory_read_checked(to, from, size);
+    const void *source = (const void *)(uintptr_t)from;
+    int64_t err = sta__memory_read_checked(to, source, size);
 
-    return err == 0 || err == -EFAULT ? err : read_through_pipe(to, from, size);
+    return err == 0 || err == -EFAULT ? err : read_through_pipe(to, source, size);
 }
 
 static size_t min(size_t a, size_t b)
@@ -167,24 +168,23 @@ static size_t length_in(const char *text, size_t size)
 
 /* A string ends at the index `end`: the word of eight bytes that has the zero is zeros from there
  * on, if it was there to be read as a whole. */
-static size_t bytes_to_clear(const char *from, size_t end, size_t size)
+static size_t bytes_to_clear(uint64_t from, size_t end, size_t size)
 {
     size_t word_end = (end + 8) & ~(size_t)7;
-    const char *last = from + word_end - 1;
     char byte;
 
-    if (word_end > size || read_by_kernel(&byte, last, 1) < 0)
+    if (word_end > size || read_by_kernel(&byte, from + word_end - 1, 1) < 0)
         return 1;
     return word_end - end;
 }
 
 /* In parts that each lie on one page. */
-static STA__NOINLINE int64_t read_string_by_kernel(char *to, const char *from, size_t size)
+static STA__NOINLINE int64_t read_string_by_kernel(char *to, uint64_t from, size_t size)
 {
     size_t done = 0;
 
     while (done < size) {
-        size_t on_page = PAGE_SIZE - (uintptr_t)(from + done) % PAGE_SIZE;
+        size_t on_page = PAGE_SIZE - (from + done) % PAGE_SIZE;
         size_t part = min(min(size - done, on_page), 128);
         char text[128];
         size_t length;
@@ -215,7 +215,7 @@ int64_t sta__copy_from_user(void *to, uint64_t from, size_t size)
         return from <= USER_END_4_LEVELS ? 0 : -EFAULT;
     if (sta__likely(is_user(from, size)))
         err = sta__likely(faults_are_handled()) ? sta__copy_bytes(to, source, size)
-                                                : read_by_kernel(to, source, size);
+                                                : read_by_kernel(to, from, size);
     if (sta__unlikely(err < 0))
         clear(to, size);
     return err;
@@ -230,7 +230,7 @@ int64_t sta__copy_string_from_user(char *to, uint64_t from, size_t size)
         return 0;
     if (sta__likely(is_user(from, 1)))
         result = sta__likely(faults_are_handled()) ? sta__copy_string(to, source, size)
-                                                   : read_string_by_kernel(to, source, size);
+                                                   : read_string_by_kernel(to, from, size);
     if (sta__unlikely(result < 0))
         clear(to, size);
     return result;

@@ -39,7 +39,10 @@ static int make_room(struct reading *reading, const struct sta_map *map, const u
     size_t value_size = sta__element_value_size(map);
     int err = 0;
 
-    reading->room = attr->batch.count < map->max_entries ? attr->batch.count : map->max_entries;
+    /* One more than there can be: that there is none tells the end. */
+    reading->room = map->max_entries < UINT32_MAX ? map->max_entries + 1 : UINT32_MAX;
+    if (reading->room > attr->batch.count)
+        reading->room = attr->batch.count;
     if (attr->batch.in_batch) {
         /* A bucket's number, or a key; what is behind it may not be there. */
         size_t size = is_by_bucket(map) ? sizeof(uint32_t) : map->key_size;
@@ -82,6 +85,19 @@ static int write_out(const struct sta__command *command, const struct sta_map *m
     return err ? err : write_count(command, count);
 }
 
+/* What may be done is asked of the map with a batch of none. */
+static int check_reading(const struct sta__command *command, struct sta_map *map, bool removes)
+{
+    uint64_t flags = command->attr.batch.elem_flags;
+    uint32_t none = 0;
+    char nothing;
+
+    if (command->attr.batch.flags && is_by_bucket(map))
+        return -EINVAL;
+    return (removes ? sta_map_lookup_and_delete_batch
+                    : sta_map_lookup_batch)(map, NULL, &nothing, &nothing, &nothing, &none, flags);
+}
+
 static long read_batch(const struct sta__command *command, struct sta_map *map)
 {
     const union bpf_attr *attr = &command->attr;
@@ -91,10 +107,11 @@ static long read_batch(const struct sta__command *command, struct sta_map *map)
     long result = -EFAULT;
     int err;
 
-    if (attr->batch.flags && is_by_bucket(map))
-        return -EINVAL;
-    if (attr->batch.count == 0 || write_count(command, 0) < 0)
-        return attr->batch.count ? -EFAULT : 0;
+    err = check_reading(command, map, removes);
+    if (err < 0 || attr->batch.count == 0)
+        return err;
+    if (write_count(command, 0) < 0)
+        return -EFAULT;
     err = make_room(&reading, map, attr);
     if (err == 0) {
         count = reading.room;
@@ -107,14 +124,13 @@ static long read_batch(const struct sta__command *command, struct sta_map *map)
     return err ? err : result;
 }
 
-/* What may be done is asked of the map with a batch of none. */
 static int check_change(const struct sta__command *command, struct sta_map *map)
 {
     uint64_t flags = command->attr.batch.elem_flags;
     uint32_t none = 0;
 
     if (map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS)
-        return command->cmd == BPF_MAP_DELETE_BATCH ? -STA__ENOTSUPP : flags ? -EINVAL : 0;
+        return flags ? -EINVAL : 0;
     return command->cmd == BPF_MAP_DELETE_BATCH
                ? sta_map_delete_batch(map, NULL, &none, flags)
                : sta_map_update_batch(map, NULL, NULL, &none, flags);
@@ -156,6 +172,17 @@ static long change_batch(const struct sta__command *command, struct sta__bpf_map
     return write_count(command, done) < 0 ? -EFAULT : err;
 }
 
+/* By type, before anything else is looked at. */
+static bool is_offered(const struct sta_map *map, uint32_t cmd)
+{
+    bool is_array = map->type == BPF_MAP_TYPE_ARRAY || map->type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+                    map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS;
+
+    if (is_by_bucket(map))
+        return true;
+    return cmd != BPF_MAP_LOOKUP_AND_DELETE_BATCH && !(is_array && cmd == BPF_MAP_DELETE_BATCH);
+}
+
 long sta__command_map_batch(struct sta__command *command)
 {
     bool reads =
@@ -167,6 +194,8 @@ long sta__command_map_batch(struct sta__command *command)
     if (!map)
         return result;
     result = sta__element_access(map, command->attr.batch.map_fd, reads, writes);
+    if (result == 0 && !is_offered(map->map, command->cmd))
+        result = -STA__ENOTSUPP;
     if (result == 0)
         result = reads ? read_batch(command, map->map) : change_batch(command, map);
     sta__fds_put(&map->object);

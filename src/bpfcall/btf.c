@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bpfcall/command.h"
 #include "bpfcall/user.h"
@@ -100,6 +101,37 @@ long sta__command_btf_load(struct sta__command *command)
     if (fd < 0)
         on_free(&btf->object);
     return fd;
+}
+
+static bool is_lock(const struct btf *btf, uint32_t id)
+{
+    const struct btf_type *type = btf__type_by_id(btf, id);
+    const char *name = type ? btf__name_by_offset(btf, type->name_off) : NULL;
+
+    return name && btf_is_struct(type) && strcmp(name, "bpf_spin_lock") == 0;
+}
+
+/* Members of the struct itself, as the kernel has it. */
+int sta__btf_spin_lock(const struct sta__bpf_btf *btf, uint32_t value_type_id)
+{
+    const struct btf_type *value = btf__type_by_id(btf->btf, value_type_id);
+    int found = -ENOENT;
+
+    if (!value || !btf_is_struct(value))
+        return -ENOENT;
+    for (uint16_t i = 0; i < btf_vlen(value); i++) {
+        const struct btf_member *member = &btf_members(value)[i];
+        uint32_t bit = btf_member_bit_offset(value, i);
+
+        if (!is_lock(btf->btf, member->type))
+            continue;
+        if (found >= 0)
+            return -E2BIG;
+        if (bit % 32 || btf__type_by_id(btf->btf, member->type)->size != 4)
+            return -EINVAL;
+        found = (int)(bit / 8);
+    }
+    return found;
 }
 
 /* Global data: no key, one element, and a section for a value. */

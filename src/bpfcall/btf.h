@@ -13,4 +13,8 @@ int sta__btf_check(const void *data, uint32_t size, const char **why);
 /* Whether a map's BTF fits to it: 0, -EINVAL, -ENOTSUPP (524). */
 int sta__btf_check_map(const struct sta__bpf_map *map);
 
+/* Where in a value of this type a struct bpf_spin_lock is: -ENOENT (nowhere), -E2BIG (there are
+ * several), -EINVAL (its size or place cannot be). */
+int sta__btf_spin_lock(const struct sta__bpf_btf *btf, uint32_t value_type_id);
+
 #endif

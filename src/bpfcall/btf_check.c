@@ -40,8 +40,10 @@ static int read_header(struct checking *checking, const char *data, uint32_t siz
     if (header.hdr_len < sizeof(header) || header.hdr_len > size)
         return wrong(checking, "Invalid header length");
     for (uint32_t i = sizeof(header); i < header.hdr_len; i++) {
-        if (data[i])
-            return wrong(checking, "Unsupported btf_header");
+        if (data[i]) {
+            wrong(checking, "Unsupported btf_header");
+            return -E2BIG;
+        }
     }
     if (header.type_off % 4)
         return wrong(checking, "Unaligned type_off");
@@ -142,6 +144,16 @@ static bool has_type(uint32_t kind)
            kind == BTF_KIND_TYPE_TAG;
 }
 
+/* Integers: encoding, offset and number of bits in a word. */
+static bool is_int(const struct btf_type *type, uint32_t word)
+{
+    uint32_t bits = BTF_INT_OFFSET(word) + BTF_INT_BITS(word), encoding = BTF_INT_ENCODING(word);
+
+    return word >> 28 == 0 && bits <= 128 && bits <= (uint64_t)type->size * 8 &&
+           (encoding == 0 || encoding == BTF_INT_SIGNED || encoding == BTF_INT_CHAR ||
+            encoding == BTF_INT_BOOL);
+}
+
 /* The names and types that the parts of a type name. */
 static bool parts_fit(const struct checking *checking, const struct btf_type *type,
                       const void *tail)
@@ -155,6 +167,8 @@ static bool parts_fit(const struct checking *checking, const struct btf_type *ty
     uint32_t kind = BTF_INFO_KIND(type->info), vlen = BTF_INFO_VLEN(type->info);
     bool fits = true;
 
+    if (kind == BTF_KIND_INT)
+        return is_int(type, *(const uint32_t *)tail);
     if (kind == BTF_KIND_ARRAY)
         return is_type(checking, array->type) && is_type(checking, array->index_type);
     for (uint32_t i = 0; i < vlen && fits; i++) {
@@ -207,6 +221,6 @@ int sta__btf_check(const void *data, uint32_t size, const char **why)
         err = count_types(&checking);
     if (err == 0)
         err = check_types(&checking);
-    *why = err == -E2BIG ? "too large" : checking.why;
+    *why = checking.why ? checking.why : "too large";
     return err;
 }

@@ -155,6 +155,7 @@ static void insert(struct sta__bpf *bpf, struct sta__fd_object *object)
 
     object->next = *bucket;
     *bucket = object;
+    atomic_store_explicit(&bpf->dev, object->dev, memory_order_relaxed);
     atomic_fetch_add(&bpf->object_count, 1);
 }
 
@@ -263,11 +264,19 @@ static struct sta__fd_object *get_known(struct sta__bpf *bpf, const struct stat 
     return object;
 }
 
+/* Cheap, as it is asked of all that is closed or mapped: memfds are the files of one device. */
+static bool may_be_ours(struct sta__bpf *bpf, const struct stat *stat)
+{
+    uint64_t dev = atomic_load_explicit(&bpf->dev, memory_order_relaxed);
+
+    return S_ISREG(stat->st_mode) && (dev == 0 || stat->st_dev == dev);
+}
+
 struct sta__fd_object *sta__fds_get_known(struct sta__bpf *bpf, int fd)
 {
     struct stat stat;
 
-    if (fd < 0 || !identify(fd, &stat) || !S_ISREG(stat.st_mode))
+    if (fd < 0 || !identify(fd, &stat) || !may_be_ours(bpf, &stat))
         return NULL;
     return get_known(bpf, &stat);
 }
@@ -277,7 +286,7 @@ struct sta__fd_object *sta__fds_get(struct sta__bpf *bpf, int fd)
     struct sta__fd_object *object;
     struct stat stat;
 
-    if (fd < 0 || !identify(fd, &stat) || !S_ISREG(stat.st_mode))
+    if (fd < 0 || !identify(fd, &stat) || !may_be_ours(bpf, &stat))
         return NULL;
     object = get_known(bpf, &stat);
     if (object)

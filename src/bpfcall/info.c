@@ -191,7 +191,7 @@ static int write_name(struct bpf_link_info *info, const char *name, uint64_t to,
         return -EINVAL;
     if (!to)
         return 0;
-    if (sta__user_write(to, name, size < room ? size : room - 1) < 0)
+    if (sta__user_write(to, name, size <= room ? size : room - 1) < 0)
         return -EFAULT;
     if (size <= room)
         return 0;
@@ -241,7 +241,7 @@ long sta__command_info(struct sta__command *command)
 
     object = sta__fds_get_any(command->bpf, (int)command->attr.info.bpf_fd, &err);
     if (!object)
-        return err ? err : STA__NOT_OURS;
+        return err == -EBADF ? -EBADFD : err ? err : STA__NOT_OURS;
     result = info_of(command, object);
     sta__fds_put(object);
     return result;

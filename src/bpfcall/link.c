@@ -14,21 +14,29 @@
 #define RAW_COOKIE_AT 16  /* of BPF_RAW_TRACEPOINT_OPEN: newer than some headers */
 #define NAME_SIZE     128 /* of a raw tracepoint, as in the kernel */
 
+/* Nothing but its descriptors keeps a link: what was attached ends with them, before close(2)
+ * returns, though another thread may be looking at the link. */
+static void on_closed(struct sta__fd_object *object)
+{
+    struct sta__bpf_link *link = (struct sta__bpf_link *)object;
+
+    if (link->event)
+        sta__perf_clear_program(link->event);
+    else if (link->attach_id)
+        sta_detach(object->bpf->sta, link->attach_id);
+}
+
 static void on_free(struct sta__fd_object *object)
 {
     struct sta__bpf_link *link = (struct sta__bpf_link *)object;
 
-    if (link->event) {
-        sta__perf_clear_program(link->event);
+    if (link->event)
         sta__fds_put(&link->event->object);
-    } else if (link->attach_id) {
-        sta_detach(object->bpf->sta, link->attach_id);
-    }
     sta__fds_put(&link->program->object);
     free(link);
 }
 
-static const struct sta__fd_ops link_ops = {.free = on_free};
+static const struct sta__fd_ops link_ops = {.closed = on_closed, .free = on_free};
 
 /* Takes over the reference to the program. NULL: no memory, and it is put. */
 static struct sta__bpf_link *new_link(struct sta__bpf_program *program, uint32_t type)
@@ -41,6 +49,7 @@ static struct sta__bpf_link *new_link(struct sta__bpf_program *program, uint32_t
     }
     link->object.kind = STA__FD_LINK;
     link->object.ops = &link_ops;
+    link->object.bpf = program->object.bpf;
     link->program = program;
     link->type = type;
     return link;
@@ -51,8 +60,10 @@ static long finish(struct sta__command *command, struct sta__bpf_link *link, lon
 {
     if (err == 0)
         err = sta__fds_new(command->bpf, &link->object, O_RDWR);
-    if (err < 0)
+    if (err < 0) {
+        on_closed(&link->object);
         on_free(&link->object);
+    }
     return err;
 }
 

@@ -21,7 +21,9 @@ struct creating {
     struct sta__command *command;
     char name[16];
     struct sta__bpf_map *inner; /* maps of maps: what they are to be like */
-    struct sta__bpf_btf *btf;
+    struct sta__bpf_btf *btf;   /* what it says of keys and values; may be NULL */
+    long btf_error;             /* told when the kernel does: when all else is right */
+    int lock_at;                /* of a struct bpf_spin_lock in each value; -ENOENT: nowhere */
     struct sta__bpf_map *made;
 };
 
@@ -80,6 +82,8 @@ static int create(struct creating *creating)
         .map_extra = attr->map_extra,
         .name = creating->name,
         .inner = creating->inner ? creating->inner->map : NULL,
+        .has_spin_lock = creating->lock_at >= 0,
+        .spin_lock_at = creating->lock_at >= 0 ? (uint32_t)creating->lock_at : 0,
         .log = creating->command->bpf->log.fn,
         .log_data = creating->command->bpf->log.data,
     };
@@ -95,20 +99,34 @@ static int create(struct creating *creating)
     return -ENOMEM;
 }
 
+static void find_btf(struct creating *creating)
+{
+    const union bpf_attr *attr = &creating->command->attr;
+
+    creating->lock_at = -ENOENT;
+    if (!attr->btf_key_type_id && !attr->btf_value_type_id)
+        return;
+    creating->btf = sta__command_btf(creating->command, attr->btf_fd, &creating->btf_error);
+    if (creating->btf)
+        creating->lock_at = sta__btf_spin_lock(creating->btf, attr->btf_value_type_id);
+}
+
 static int add_btf(struct creating *creating)
 {
     const union bpf_attr *attr = &creating->command->attr;
     struct sta__bpf_map *made = creating->made;
-    long result;
+    int err;
 
-    if (!attr->btf_key_type_id && !attr->btf_value_type_id)
-        return 0;
-    made->btf = sta__command_btf(creating->command, attr->btf_fd, &result);
-    if (!made->btf)
-        return (int)result;
+    if (!creating->btf)
+        return (int)creating->btf_error;
+    made->btf = creating->btf;
+    creating->btf = NULL;
     made->btf_key_type_id = attr->btf_key_type_id;
     made->btf_value_type_id = attr->btf_value_type_id;
-    return sta__btf_check_map(made);
+    err = sta__btf_check_map(made);
+    if (err == 0 && creating->lock_at < 0 && creating->lock_at != -ENOENT)
+        err = creating->lock_at;
+    return err ? sta__command_refuse(creating->command, err, "its BTF does not fit") : 0;
 }
 
 /* Access of the first descriptor. */
@@ -127,6 +145,8 @@ long sta__command_map_create(struct sta__command *command)
     if (fd == 0)
         fd = find_inner(&creating);
     if (fd == 0)
+        find_btf(&creating);
+    if (fd == 0)
         fd = create(&creating);
     if (fd == 0)
         fd = add_btf(&creating);
@@ -136,6 +156,8 @@ long sta__command_map_create(struct sta__command *command)
         sta__map_object_drop(creating.made);
     if (creating.inner)
         sta__fds_put(&creating.inner->object);
+    if (creating.btf)
+        sta__fds_put(&creating.btf->object);
     return fd;
 }
 

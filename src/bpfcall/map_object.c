@@ -86,16 +86,26 @@ int sta__map_object_put(struct sta__bpf_map *map, const void *key, struct sta__f
     return err;
 }
 
-static bool is_hash(const struct sta__bpf_map *map)
+/* Also of a map that hosts may not change. */
+static void take_out(struct sta__bpf_map *map, uint32_t index)
 {
-    return map->map->type == BPF_MAP_TYPE_HASH_OF_MAPS;
+    struct sta__fd_object *old = NULL;
+    struct sta__lock_state saved;
+    void *thing;
+
+    sta__lock(&map->object.bpf->lock, &saved);
+    thing = sta__objects_get(map->map, &index);
+    if (thing && map->map->ops->remove(map->map, &index) == 0)
+        old = drop_held(map, thing);
+    sta__unlock(&map->object.bpf->lock, &saved);
+    sta__fds_put(old);
 }
 
 void sta__map_object_clear(struct sta__bpf_map *map)
 {
-    for (uint32_t i = 0; !is_hash(map) && i < map->map->max_entries; i++) {
+    for (uint32_t i = 0; map->held && i < map->map->max_entries; i++) {
         if (sta__objects_get(map->map, &i))
-            sta__map_object_put(map, &i, NULL, NULL, 0);
+            take_out(map, i);
     }
 }
 

@@ -29,7 +29,7 @@ int sta__map_object_add_eventfd(struct sta__bpf_map *map); /* ring buffers; 0 or
 int sta__map_object_put(struct sta__bpf_map *map, const void *key, struct sta__fd_object *object,
                         void *thing, uint64_t flags);
 
-/* Takes all elements out of a map of things. */
+/* Takes all elements out of an array of things. */
 void sta__map_object_clear(struct sta__bpf_map *map);
 
 #endif

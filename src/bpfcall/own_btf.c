@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "ebpf/task.h"
+
 #define BITS_PER_BYTE 8
 
 /* Types that others are made of; ids are places in this order, from 1. */
@@ -147,6 +149,7 @@ static void add_raw_tracepoint(struct building *building, const char *name, int 
 
 struct btf *sta__own_btf_new(void)
 {
+    const struct sta__log nowhere = {0};
     struct building building = {.btf = btf__new_empty()};
     int entry, regs;
 
@@ -159,6 +162,8 @@ struct btf *sta__own_btf_new(void)
     regs = add_registers(&building);
     add_raw_tracepoint(&building, "btf_trace_sys_enter", regs, "id");
     add_raw_tracepoint(&building, "btf_trace_sys_exit", regs, "ret");
+    sta__task_prepare(&nowhere);
+    note(&building, sta__own_btf_add_task(building.btf));
     if (building.err == 0)
         return building.btf;
     btf__free(building.btf);

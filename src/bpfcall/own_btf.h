@@ -16,6 +16,9 @@
 /* A new one, which the caller frees; NULL: no memory. */
 struct btf *sta__own_btf_new(void);
 
+/* own_btf_task.c: adds the structs that tasks lead to. 0 or -errno. */
+int sta__own_btf_add_task(struct btf *btf);
+
 /* Whether all that an object's relocations (.BTF.ext, checked) refer to is in it. */
 bool sta__own_btf_suffices(const struct btf *own, const struct btf *object, const void *ext,
                            size_t ext_size);

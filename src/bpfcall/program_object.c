@@ -20,35 +20,52 @@ static void on_free(struct sta__fd_object *object)
 
 const struct sta__fd_ops sta__program_object_ops = {.free = on_free};
 
-/* Under the lock. 1: it is there already. */
-static int add_locked(struct sta__bpf_program *program, struct sta__bpf_map *map)
+/* Under the lock. Whether the map is there, or is put into `room`, which takes the place of the
+ * program's array, of so many: what is no longer needed is left in *room. */
+static bool add_locked(struct sta__bpf_program *program, struct sta__bpf_map *map,
+                       struct sta__bpf_map ***room, uint32_t count, bool *is_there)
 {
-    struct sta__bpf_map **maps;
+    struct sta__bpf_map **old = program->maps;
 
-    for (uint32_t i = 0; i < program->map_count; i++) {
-        if (program->maps[i] == map)
-            return 1;
-    }
-    maps = realloc(program->maps, (program->map_count + 1) * sizeof(struct sta__bpf_map *));
-    if (!maps)
-        return -ENOMEM;
-    program->maps = maps;
-    maps[program->map_count++] = map;
-    return 0;
+    *is_there = false;
+    for (uint32_t i = 0; i < program->map_count && !*is_there; i++)
+        *is_there = old[i] == map;
+    if (*is_there)
+        return true;
+    if (program->map_count >= count)
+        return false;
+    for (uint32_t i = 0; i < program->map_count; i++)
+        (*room)[i] = old[i];
+    (*room)[program->map_count++] = map;
+    program->maps = *room;
+    *room = old;
+    return true;
 }
 
+/* No memory is asked for, or given back, under the lock: it blocks all signals, and malloc may make
+ * a call that is intercepted by one. */
 int sta__program_object_add_map(struct sta__bpf_program *program, struct sta__bpf_map *map)
 {
+    struct sta__lock *lock = &map->object.bpf->lock;
     struct sta__lock_state saved;
-    int err;
+    bool is_done = false, is_there = false;
 
     sta__fds_hold(&map->object);
-    sta__lock(&map->object.bpf->lock, &saved);
-    err = add_locked(program, map);
-    sta__unlock(&map->object.bpf->lock, &saved);
-    if (err != 0)
+    for (uint32_t count = 4; !is_done; count *= 2) {
+        struct sta__bpf_map **room = calloc(count, sizeof(struct sta__bpf_map *));
+
+        if (!room) {
+            sta__fds_put(&map->object);
+            return -ENOMEM;
+        }
+        sta__lock(lock, &saved);
+        is_done = add_locked(program, map, &room, count, &is_there);
+        sta__unlock(lock, &saved);
+        free(room);
+    }
+    if (is_there)
         sta__fds_put(&map->object);
-    return err < 0 ? err : 0;
+    return 0;
 }
 
 uint32_t sta__program_object_map_ids(struct sta__bpf_program *program, uint32_t *ids, uint32_t room)

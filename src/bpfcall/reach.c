@@ -9,17 +9,16 @@
 
 #include "bpfcall/hooks.h"
 
-/* At the door. What the answer's own functions call must not come back to them. */
+/* At the door. What is called meanwhile goes to the kernel: it must not come back here, and where a
+ * lock is held, which blocks all signals, it could not. */
 static bool answer_at_door(struct sta__door *door, struct sta__call *call)
 {
     struct sta__reach *reach = (struct sta__reach *)door;
     long result;
 
-    if (reach->is_answering)
-        return false;
-    reach->is_answering = true;
+    sta__door_watch(false);
     result = sta__bpf_answer(reach->bpf, call->enter.id, call->enter.args);
-    reach->is_answering = false;
+    sta__door_watch(true);
     if (result == STA__NOT_OURS)
         return false;
     call->ret = result;

@@ -20,9 +20,8 @@
 struct sta__reach {
     struct sta__door door; /* first */
     struct sta__bpf *bpf;
-    bool is_answering; /* our own calls go to the kernel */
-    struct sta *own;   /* the registry whose transformer was installed for this; or NULL */
-    struct sta *held;  /* whose transformer is kept installed; or NULL */
+    struct sta *own;  /* the registry whose transformer was installed for this; or NULL */
+    struct sta *held; /* whose transformer is kept installed; or NULL */
     int hooks[STA__HOOKS_MAX], hook_count;
 };
 

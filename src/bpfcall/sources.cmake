@@ -30,6 +30,7 @@ target_sources(sta PRIVATE
     bpfcall/other_command.c
     bpfcall/own_btf.c
     bpfcall/own_btf_suffices.c
+    bpfcall/own_btf_task.c
     bpfcall/perf.c
     bpfcall/perf_probe.c
     bpfcall/perf_program.c

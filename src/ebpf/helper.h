@@ -31,6 +31,7 @@ enum sta__arg {
     STA__ARG_STACK_OR_NULL,    /* of the program, or NULL: the context of a callback */
     STA__ARG_SPIN_LOCK,        /* a struct bpf_spin_lock in a map's value */
     STA__ARG_DYNPTR,           /* an initialised dynptr on the stack */
+    STA__ARG_RING_DYNPTR,      /* one of a record: released by this call */
     STA__ARG_UNINIT_DYNPTR,    /* room for one */
     STA__ARG_WRITABLE_MEM,     /* like MEM, but written, and initialised before */
     STA__ARG_WRITABLE_MEM_OR_NULL,

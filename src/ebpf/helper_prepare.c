@@ -8,6 +8,7 @@
 #include "ebpf/helpers.h"
 #include "ebpf/isa.h"
 #include "ebpf/jiffies.h"
+#include "ebpf/task.h"
 #include "ebpf/trace.h"
 
 bool sta__helper_is_called(const struct sta__code *code, int32_t id)
@@ -43,6 +44,8 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__helper_is_called(code, BPF_FUNC_get_current_ancestor_cgroup_id) ||
         sta__helper_is_called(code, BPF_FUNC_current_task_under_cgroup))
         sta__cgroup_prepare();
+    if (sta__helper_is_called(code, BPF_FUNC_get_current_task))
+        sta__task_prepare(log);
     if (reads_memory(code)) {
         sta__reads_prepare();
         sta__copy_want();

@@ -15,8 +15,7 @@
 #define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
 #define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
 #define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
-#define NO_LOCK            NULL, "tracing progs cannot use bpf_spin_lock yet"
-#define NO_DYNPTR          NULL, "dynptrs are not offered yet"
+#define NO_USER_RING       NULL, "ring buffers that hosts fill are not offered"
 
 /* Short names, so that each helper is a line or two. */
 #define ARG(name) STA__ARG_##name
@@ -34,8 +33,9 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_probe_read] = {"probe_read", HAS(probe_read), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_ktime_get_ns] = {"ktime_get_ns", HAS(ktime_get_ns), STA__RET_INTEGER, {ARG(NONE)}},
+    /* What it prints may be anything: the kernel does not look at r3 to r5. */
     [BPF_FUNC_trace_printk] = {"trace_printk", HAS(trace_printk), STA__RET_INTEGER,
-        {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(ANYTHING), ARG(ANYTHING)}},
+        {ARG(MEM), ARG(SIZE)}},
     [BPF_FUNC_get_prandom_u32] = {"get_prandom_u32", HAS(get_prandom_u32), STA__RET_INTEGER,
         {ARG(NONE)}},
     [BPF_FUNC_get_smp_processor_id] = {
@@ -57,7 +57,7 @@ static const struct sta__helper helpers[] = {
         {ARG(CTX), ARG(MAP), ARG(ANYTHING), ARG(MEM), ARG(SIZE_OR_ZERO)}},
     [BPF_FUNC_get_stackid] = {"get_stackid", HAS(get_stackid), STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING)}},
-    [BPF_FUNC_get_current_task] = {"get_current_task", NO_FUNCTION, STA__RET_INTEGER, {ARG(NONE)}},
+    [BPF_FUNC_get_current_task] = {"get_current_task", HAS(get_current_task), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_probe_write_user] = {"probe_write_user", HAS(probe_write_user), STA__RET_INTEGER,
         {ARG(ANYTHING), ARG(MEM), ARG(SIZE)}},
     [BPF_FUNC_current_task_under_cgroup] = {
@@ -82,8 +82,8 @@ static const struct sta__helper helpers[] = {
         {ARG(MAP), ARG(UNINIT_MAP_VALUE)}},
     [BPF_FUNC_map_peek_elem] = {"map_peek_elem", HAS(map_peek_elem), STA__RET_INTEGER,
         {ARG(MAP), ARG(UNINIT_MAP_VALUE)}},
-    [BPF_FUNC_spin_lock] = {"spin_lock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
-    [BPF_FUNC_spin_unlock] = {"spin_unlock", NO_LOCK, STA__RET_VOID, {ARG(SPIN_LOCK)}},
+    [BPF_FUNC_spin_lock] = {"spin_lock", HAS(spin_lock), STA__RET_VOID, {ARG(SPIN_LOCK)}},
+    [BPF_FUNC_spin_unlock] = {"spin_unlock", HAS(spin_unlock), STA__RET_VOID, {ARG(SPIN_LOCK)}},
     [BPF_FUNC_strtol] = {"strtol", HAS(strtol), STA__RET_INTEGER,
         {ARG(MEM), ARG(SIZE), ARG(ANYTHING), ARG(LONG_OUT)}},
     [BPF_FUNC_strtoul] = {"strtoul", HAS(strtoul), STA__RET_INTEGER,
@@ -168,23 +168,26 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_map_lookup_percpu_elem] = {
         "map_lookup_percpu_elem", HAS(map_lookup_percpu_elem), STA__RET_MAP_VALUE_OR_NULL,
         {ARG(MAP), ARG(MAP_KEY), ARG(ANYTHING)}},
-    [BPF_FUNC_dynptr_from_mem] = {"dynptr_from_mem", NO_DYNPTR, STA__RET_INTEGER,
-        {ARG(MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING), ARG(UNINIT_DYNPTR)}},
-    [BPF_FUNC_ringbuf_reserve_dynptr] = {"ringbuf_reserve_dynptr", NO_DYNPTR, STA__RET_INTEGER,
+    [BPF_FUNC_dynptr_from_mem] = {"dynptr_from_mem", HAS(dynptr_from_mem), STA__RET_INTEGER,
+        {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING), ARG(UNINIT_DYNPTR)}},
+    [BPF_FUNC_ringbuf_reserve_dynptr] = {
+        "ringbuf_reserve_dynptr", HAS(ringbuf_reserve_dynptr), STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING), ARG(ANYTHING), ARG(UNINIT_DYNPTR)}},
-    [BPF_FUNC_ringbuf_submit_dynptr] = {"ringbuf_submit_dynptr", NO_DYNPTR, STA__RET_VOID,
-        {ARG(DYNPTR), ARG(ANYTHING)}},
-    [BPF_FUNC_ringbuf_discard_dynptr] = {"ringbuf_discard_dynptr", NO_DYNPTR, STA__RET_VOID,
-        {ARG(DYNPTR), ARG(ANYTHING)}},
-    [BPF_FUNC_dynptr_read] = {"dynptr_read", NO_DYNPTR, STA__RET_INTEGER,
+    [BPF_FUNC_ringbuf_submit_dynptr] = {
+        "ringbuf_submit_dynptr", HAS(ringbuf_submit_dynptr), STA__RET_VOID,
+        {ARG(RING_DYNPTR), ARG(ANYTHING)}},
+    [BPF_FUNC_ringbuf_discard_dynptr] = {
+        "ringbuf_discard_dynptr", HAS(ringbuf_discard_dynptr), STA__RET_VOID,
+        {ARG(RING_DYNPTR), ARG(ANYTHING)}},
+    [BPF_FUNC_dynptr_read] = {"dynptr_read", HAS(dynptr_read), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(DYNPTR), ARG(ANYTHING), ARG(ANYTHING)}},
-    [BPF_FUNC_dynptr_write] = {"dynptr_write", NO_DYNPTR, STA__RET_INTEGER,
+    [BPF_FUNC_dynptr_write] = {"dynptr_write", HAS(dynptr_write), STA__RET_INTEGER,
         {ARG(DYNPTR), ARG(ANYTHING), ARG(MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_dynptr_data] = {"dynptr_data", NO_DYNPTR, STA__RET_MEM_OR_NULL,
+    [BPF_FUNC_dynptr_data] = {"dynptr_data", HAS(dynptr_data), STA__RET_MEM_OR_NULL,
         {ARG(DYNPTR), ARG(ANYTHING), ARG(CONST_ALLOC_SIZE)}},
     [BPF_FUNC_ktime_get_tai_ns] = {"ktime_get_tai_ns", HAS(ktime_get_tai_ns), STA__RET_INTEGER,
         {ARG(NONE)}},
-    [BPF_FUNC_user_ringbuf_drain] = {"user_ringbuf_drain", NO_DYNPTR, STA__RET_INTEGER,
+    [BPF_FUNC_user_ringbuf_drain] = {"user_ringbuf_drain", NO_USER_RING, STA__RET_INTEGER,
         {ARG(MAP), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
     /* Newer than some headers. */
     [210] = {"cgrp_storage_get", NO_KERNEL_OBJECT, STA__RET_MAP_VALUE_OR_NULL,

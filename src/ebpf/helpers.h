@@ -23,6 +23,10 @@ STA__HELPER_FUNCTION(map_lookup_percpu_elem);
 /* Calls r2, a struct sta__callback, for each element. */
 STA__HELPER_FUNCTION(for_each_map_elem);
 
+/* The lock in a map's value, at its address: maps/value_lock.h. */
+STA__HELPER_FUNCTION(spin_lock);
+STA__HELPER_FUNCTION(spin_unlock);
+
 /* Rings of perf events, maps/perf_ring.h. */
 STA__HELPER_FUNCTION(perf_event_output);
 
@@ -32,6 +36,15 @@ STA__HELPER_FUNCTION(ringbuf_reserve);
 STA__HELPER_FUNCTION(ringbuf_submit);
 STA__HELPER_FUNCTION(ringbuf_discard);
 STA__HELPER_FUNCTION(ringbuf_query);
+
+/* Dynptrs, dynptr.h. */
+STA__HELPER_FUNCTION(dynptr_from_mem);
+STA__HELPER_FUNCTION(dynptr_read);
+STA__HELPER_FUNCTION(dynptr_write);
+STA__HELPER_FUNCTION(dynptr_data);
+STA__HELPER_FUNCTION(ringbuf_reserve_dynptr);
+STA__HELPER_FUNCTION(ringbuf_submit_dynptr);
+STA__HELPER_FUNCTION(ringbuf_discard_dynptr);
 
 /* Memory of the process, base/copy_user.h, and of the kernel: of that there is the image of the
  * task only, task.h. */
@@ -49,6 +62,9 @@ void sta__reads_prepare(void);
  * build ids are known: with BPF_F_USER_BUILD_ID each element says so, and has the address. */
 STA__HELPER_FUNCTION(get_stack);
 STA__HELPER_FUNCTION(get_stackid);
+
+/* task.h */
+STA__HELPER_FUNCTION(get_current_task);
 
 /* Clocks of the running kernel, in ns. */
 STA__HELPER_FUNCTION(ktime_get_ns);        /* CLOCK_MONOTONIC */

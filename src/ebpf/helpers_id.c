@@ -11,6 +11,7 @@
 #include "ebpf/helpers.h"
 #include "ebpf/jiffies.h"
 #include "maps/cgroup_array.h"
+#include "maps/words.h"
 
 #define COMM_SIZE 16 /* TASK_COMM_LEN */
 
@@ -45,18 +46,18 @@ STA__HELPER_FUNCTION(get_current_comm)
  * what stat(2) tells, and for this file system both are the same. */
 STA__HELPER_FUNCTION(get_ns_current_pid_tgid)
 {
-    struct bpf_pidns_info *out = pointer(r3);
+    sta__half_anywhere *out = pointer(r3); /* struct bpf_pidns_info */
     char *bytes = pointer(r3);
     uint64_t dev, ino, ids;
     int64_t err = -EINVAL;
 
     (void)r5;
-    if (r4 == sizeof(*out) && (uint32_t)r1 == r1) {
+    if (r4 == sizeof(struct bpf_pidns_info) && (uint32_t)r1 == r1) {
         err = sta__pid_namespace(&dev, &ino) ? 0 : -ENOENT;
         if (err == 0 && dev == r1 && ino == r2) {
             ids = sta__pid_tgid();
-            out->pid = (uint32_t)ids;
-            out->tgid = (uint32_t)(ids >> 32);
+            out[0] = (uint32_t)ids;
+            out[1] = (uint32_t)(ids >> 32);
             return 0;
         }
         err = err ? err : -EINVAL;

@@ -6,6 +6,7 @@
 #include "maps/map.h"
 #include "maps/perf_ring.h"
 #include "maps/ring.h"
+#include "maps/value_lock.h"
 
 static void *pointer(uint64_t reg)
 {
@@ -74,6 +75,20 @@ STA__HELPER_FUNCTION(for_each_map_elem)
     visit.callback = pointer(r2);
     visit.ctx = r3;
     return number(map->ops->for_each(map, visit_element, &visit));
+}
+
+STA__HELPER_FUNCTION(spin_lock)
+{
+    (void)r2, (void)r3, (void)r4, (void)r5;
+    sta__value_lock(pointer(r1));
+    return 0;
+}
+
+STA__HELPER_FUNCTION(spin_unlock)
+{
+    (void)r2, (void)r3, (void)r4, (void)r5;
+    sta__value_unlock(pointer(r1));
+    return 0;
 }
 
 STA__HELPER_FUNCTION(perf_event_output)

@@ -46,16 +46,18 @@ static bool is_canonical(uint64_t address)
     return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
 
-/* Of what the kernel has, a program here can read the image of its task, and the registers of the
- * call that it was run for. */
-static const void *kernel_memory(uint64_t from, uint32_t size)
+/* Of what the kernel has, a program here can read the image of tasks, and the registers of the call
+ * that it was run for. */
+static bool read_what_there_is(void *to, uint64_t from, uint32_t size)
 {
     uint64_t registers = (uintptr_t)sta__program_registers;
 
-    if (sta__unlikely(registers) && from - registers < sizeof(struct pt_regs) &&
-        size <= sizeof(struct pt_regs) - (from - registers))
-        return pointer(from);
-    return sta__task_image_at(from, size);
+    if (sta__likely(!registers || from - registers >= sizeof(struct pt_regs)))
+        return sta__task_read(to, from, size);
+    if (size > sizeof(struct pt_regs) - (from - registers))
+        return false;
+    sta__memory_copy(to, pointer(from), size);
+    return true;
 }
 
 static int64_t kernel_address_error(uint64_t from)
@@ -68,13 +70,10 @@ static int64_t kernel_address_error(uint64_t from)
 
 static int64_t read_kernel(void *to, uint64_t from, uint32_t size)
 {
-    const void *image = kernel_memory(from, size);
     int64_t err;
 
-    if (sta__likely(image)) {
-        sta__memory_copy(to, image, size);
+    if (sta__likely(read_what_there_is(to, from, size)))
         return 0;
-    }
     err = kernel_address_error(from);
     if (size == 0)
         return err == -EFAULT ? 0 : err;
@@ -82,21 +81,27 @@ static int64_t read_kernel(void *to, uint64_t from, uint32_t size)
     return err;
 }
 
+/* Objects of the image are of so many bytes, and lie on such addresses. */
+#define PART 16
+
 static int64_t read_kernel_string(char *to, uint64_t from, uint32_t size)
 {
-    const char *image;
+    char part[PART];
 
     if (size == 0)
         return 0;
-    for (uint32_t i = 0; i < size; i++) {
-        image = kernel_memory(from + i, 1);
-        if (!image) {
+    for (uint32_t done = 0; done < size;) {
+        uint32_t count = PART - (uint32_t)((from + done) % PART);
+
+        if (!read_what_there_is(part, from + done, count)) {
             clear(to, size);
-            return kernel_address_error(from + i);
+            return kernel_address_error(from + done);
         }
-        to[i] = *image;
-        if (!to[i])
-            return i + 1;
+        for (uint32_t i = 0; i < count && done < size; i++) {
+            to[done++] = part[i];
+            if (!part[i])
+                return done;
+        }
     }
     to[size - 1] = '\0';
     return size;

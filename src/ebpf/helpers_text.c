@@ -139,9 +139,12 @@ STA__HELPER_FUNCTION(strncmp)
 
     (void)r4, (void)r5;
     for (uint64_t i = 0; i < r2; i++) {
-        if (a[i] != b[i])
-            return number(a[i] < b[i] ? -1 : 1);
-        if (a[i] == 0)
+        /* Once: it may change meanwhile, and `b` ends where both are 0. */
+        uint8_t c = *(const volatile uint8_t *)&a[i];
+
+        if (c != b[i])
+            return number(c < b[i] ? -1 : 1);
+        if (c == 0)
             return 0;
     }
     return 0;
@@ -163,7 +166,8 @@ STA__HELPER_FUNCTION(snprintf)
     return sta__format_print(pointer(r1), r2, pointer(r3), &args) + 1;
 }
 
-static uint64_t trace(const char *format, uint64_t size, const uint64_t *values, uint32_t count)
+static uint64_t trace(const char *format, uint64_t size, const sta__format_arg *values,
+                      uint32_t count)
 {
     struct sta__format_args args;
     int err = sta__format_prepare(format, size, values, count, &args);
@@ -173,7 +177,7 @@ static uint64_t trace(const char *format, uint64_t size, const uint64_t *values,
 
 STA__HELPER_FUNCTION(trace_printk)
 {
-    uint64_t values[PRINTK_ARGS_MAX];
+    sta__format_arg values[PRINTK_ARGS_MAX];
 
     values[0] = r3;
     values[1] = r4;

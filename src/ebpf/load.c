@@ -72,20 +72,6 @@ static int decode(struct loading *loading, const struct bpf_insn *insns, size_t 
     return sta__code_decode(&loading->code, insns, count, &finder, &log);
 }
 
-/* The kernel's rule and words: what interrupts a holder of such a lock might want it. */
-static int check_maps(struct loading *loading)
-{
-    if (loading->options.flags & STA_PROGRAM_TRUSTED)
-        return 0;
-    for (uint32_t i = 0; i < loading->code.map_count; i++) {
-        if (loading->code.maps[i]->has_lock) {
-            log_and_write(loading, STA_LOG_ERROR, "tracing progs cannot use bpf_spin_lock yet");
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
 /* A message of the verifier, which has written its text by then. */
 static void log_named(void *data, enum sta_log_level level, const char *message)
 {
@@ -236,8 +222,6 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = make_program(&loading, count);
     if (err == 0)
         err = decode(&loading, insns, count);
-    if (err == 0)
-        err = check_maps(&loading);
     if (err == 0)
         err = verify(&loading);
     if (err == 0)

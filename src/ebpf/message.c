@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "base/memory.h"
+#include "base/copy_user.h"
 #include "ebpf/letters.h"
 
 #define WIDTH_MAX ((1u << 23) - 1) /* FIELD_WIDTH_MAX */
@@ -24,6 +24,16 @@ static bool is_any_of(char c, const char *of)
 
 /* ---- one conversion ---- */
 
+struct format {
+    const char *text;
+    uint32_t end;
+};
+
+static char at(const struct format *f, uint32_t i)
+{
+    return i < f->end ? *(const volatile char *)&f->text[i] : 0;
+}
+
 static uint8_t flag_of(char c)
 {
     switch (c) {
@@ -40,102 +50,98 @@ static uint8_t flag_of(char c)
     }
 }
 
-static size_t read_width(const char *format, struct sta__conversion *out)
+static uint32_t read_flags(const struct format *f, uint32_t i, struct sta__conversion *out)
+{
+    uint8_t flag;
+
+    while ((flag = flag_of(at(f, i)))) {
+        out->flags |= flag;
+        i++;
+    }
+    return i;
+}
+
+static uint32_t read_width(const struct format *f, uint32_t i, struct sta__conversion *out)
 {
     uint64_t width = 0;
-    size_t at = 0;
+    char c;
 
-    for (; format[at] >= '0' && format[at] <= '9'; at++) {
+    for (; (c = at(f, i)) >= '0' && c <= '9'; i++) {
         if (width <= WIDTH_MAX)
-            width = width * 10 + (uint64_t)(format[at] - '0');
+            width = width * 10 + (uint64_t)(c - '0');
     }
     out->width = (uint32_t)(width > WIDTH_MAX ? WIDTH_MAX : width);
-    return at;
+    return i;
 }
 
-/* Behind the 'p'. Returns how many letters belong to it; -1: it is none. */
-static int read_pointer(const char *format, struct sta__conversion *out)
+/* Behind the 'p'. Returns where it ends; 0: it is none. */
+static uint32_t read_pointer(const struct format *f, uint32_t i, struct sta__conversion *out)
 {
-    out->detail = 0;
-    if (ends_word(format[0]))
-        return 0;
-    out->detail = (uint8_t)format[0];
-    if (is_any_of(format[0], "KxsSB"))
-        return 1;
-    if (is_any_of(format[0], "ku") && format[1] == 's') {
+    char c = at(f, i);
+
+    if (ends_word(c))
+        return i;
+    out->detail = (uint8_t)c;
+    if (is_any_of(c, "KxsSB"))
+        return i + 1;
+    if (is_any_of(c, "ku") && at(f, i + 1) == 's') {
         out->kind = 's';
-        return ends_word(format[2]) ? 2 : -1;
+        return ends_word(at(f, i + 2)) ? i + 2 : 0;
     }
-    if (is_any_of(format[0], "iI") && is_any_of(format[1], "46"))
-        return 2;
-    return -1;
+    if (c != 'i' && c != 'I')
+        return 0;
+    c = at(f, i + 1);
+    out->is_long = c == '6';
+    return c == '4' || c == '6' ? i + 2 : 0;
 }
 
-static size_t read_number(const char *format, struct sta__conversion *out)
+static uint32_t read_number(const struct format *f, uint32_t i, char c, struct sta__conversion *out)
 {
-    size_t at = 0;
-
-    out->is_long = format[at] == 'l';
-    at += format[at] == 'l';
-    at += out->is_long && format[at] == 'l';
-    out->kind = format[at] == 'i' ? 'd' : (uint8_t)format[at];
-    return is_any_of(format[at], "diuxX") ? at + 1 : 0;
+    if (c == 'l') {
+        out->is_long = true;
+        c = at(f, ++i);
+        if (c == 'l')
+            c = at(f, ++i);
+    }
+    out->kind = c == 'i' ? 'd' : (uint8_t)c;
+    return is_any_of(c, "diuxX") ? i + 1 : 0;
 }
 
-size_t sta__format_read(const char *format, struct sta__conversion *out)
+/* The conversion behind the '%' before `i`. Returns where it ends; 0: it is none. */
+static uint32_t read_conversion(const struct format *f, uint32_t i, struct sta__conversion *out)
 {
-    size_t at = 0, length;
+    char c;
 
-    out->flags = 0;
-    out->detail = 0;
-    for (; flag_of(format[at]); at++)
-        out->flags |= flag_of(format[at]);
-    at += read_width(format + at, out);
-    out->kind = (uint8_t)format[at];
+    out->flags = out->detail = 0;
     out->is_long = false;
-    if (format[at] == 'p') {
-        int letters = read_pointer(format + at + 1, out);
-
-        return letters < 0 ? 0 : at + 1 + (size_t)letters;
-    }
-    if (format[at] == 's')
-        return ends_word(format[at + 1]) ? at + 1 : 0;
-    if (format[at] == 'c')
-        return at + 1;
-    length = read_number(format + at, out);
-    return length ? at + length : 0;
+    out->text_at = out->text_size = 0;
+    i = read_width(f, read_flags(f, i, out), out);
+    c = at(f, i);
+    out->kind = (uint8_t)c;
+    if (c == 'p')
+        return read_pointer(f, i + 1, out);
+    if (c == 's')
+        return ends_word(at(f, i + 1)) ? i + 1 : 0;
+    return c == 'c' ? i + 1 : read_number(f, i, c, out);
 }
 
 /* ---- arguments ---- */
-
-/* Strings are read page by page, since the next one may not be there. */
-#define PAGE_SIZE 4096
-
-/* Like sta__copy_string_from_user(). */
-static int64_t copy_string(char *to, uint64_t from, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        size_t piece = PAGE_SIZE - (from + done) % PAGE_SIZE;
-
-        if (piece > size - done)
-            piece = size - done;
-        if (sta__memory_read_checked(to + done, (const void *)(uintptr_t)(from + done), piece) < 0)
-            return -EFAULT;
-        for (size_t end = done + piece; done < end; done++) {
-            if (!to[done])
-                return (int64_t)done + 1;
-        }
-    }
-    to[size - 1] = 0;
-    return (int64_t)size;
-}
 
 struct collection {
     struct sta__format_args *out;
     uint32_t used; /* of the room */
 };
 
-static int collect_string(struct collection *c, uint64_t address)
+/* A text of this size lies in the room now, with its zero. */
+static int note_text(struct collection *c, struct sta__conversion *conversion, size_t size)
+{
+    conversion->text_at = (uint16_t)c->used;
+    conversion->text_size = (uint16_t)(size - 1);
+    c->used += (uint32_t)size;
+    return 0;
+}
+
+static int collect_string(struct collection *c, struct sta__conversion *conversion)
 {
     size_t left = sizeof(c->out->room) - c->used;
     char *to = c->out->room + c->used;
@@ -143,13 +149,12 @@ static int collect_string(struct collection *c, uint64_t address)
 
     if (left == 0)
         return -ENOSPC;
-    size = copy_string(to, address, left);
-    if (size < 0) {
+    size = sta__copy_string_from_user(to, conversion->value, left);
+    if (size <= 0) {
         *to = 0;
         size = 1;
     }
-    c->used += (uint32_t)size;
-    return 0;
+    return note_text(c, conversion, (size_t)size);
 }
 
 static int collect_number(struct collection *c, uint32_t size)
@@ -213,28 +218,32 @@ static void make_ip6(struct maker *m, const uint8_t *address, bool has_colons)
     }
 }
 
-static int collect_ip(struct collection *c, uint64_t from, const char *text)
+/* What was made, as far as there was room. */
+static int note_made(struct collection *c, struct sta__conversion *conversion, struct maker *m)
+{
+    size_t length = m->length < m->size ? m->length : m->size - 1;
+
+    m->to[length] = 0;
+    return note_text(c, conversion, length + 1);
+}
+
+static int collect_ip(struct collection *c, struct sta__conversion *conversion)
 {
     struct maker m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
-    uint32_t size = text[1] == '4' ? 4 : 16;
+    uint32_t size = conversion->is_long ? 16 : 4;
     uint8_t address[16];
 
     if (m.size < size)
         return -ENOSPC;
-    if (sta__memory_read_checked(address, (const void *)(uintptr_t)from, size) < 0) {
-        for (uint32_t i = 0; i < size; i++)
-            address[i] = 0;
-    }
+    sta__copy_from_user(address, conversion->value, size); /* zeros, if there is none */
     if (size == 4)
-        make_ip4(&m, address, text[0] == 'i');
+        make_ip4(&m, address, conversion->detail == 'i');
     else
-        make_ip6(&m, address, text[0] == 'I');
-    m.to[m.length < m.size ? m.length : m.size - 1] = 0;
-    c->used += (uint32_t)m.length + 1;
-    return 0;
+        make_ip6(&m, address, conversion->detail == 'I');
+    return note_made(c, conversion, &m);
 }
 
-static int collect_symbol(struct collection *c, uint64_t address)
+static int collect_symbol(struct collection *c, struct sta__conversion *conversion)
 {
     struct maker m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
 
@@ -242,30 +251,22 @@ static int collect_symbol(struct collection *c, uint64_t address)
         return -ENOSPC;
     make(&m, '0');
     make(&m, 'x');
-    make_digits(&m, address, 16, 1);
-    m.to[m.length < m.size ? m.length : m.size - 1] = 0;
-    c->used += (uint32_t)m.length + 1;
-    return 0;
+    make_digits(&m, conversion->value, 16, 1);
+    return note_made(c, conversion, &m);
 }
 
-/* `text`: behind the conversion. */
-static int collect(struct collection *c, const struct sta__conversion *conversion, const char *text,
-                   uint32_t index, uint64_t value)
+static int collect(struct collection *c, struct sta__conversion *conversion)
 {
-    if (c->used > sizeof(c->out->room))
-        return -ENOSPC;
-    c->out->values[index] = value;
-    c->out->texts_at[index] = (uint16_t)c->used;
     switch (conversion->kind) {
     case 's':
-        return collect_string(c, value);
+        return collect_string(c, conversion);
     case 'c':
         return c->used++ < sizeof(c->out->room) ? 0 : -ENOSPC;
     case 'p':
         if (conversion->detail == 'B')
-            return collect_symbol(c, value);
-        if (is_any_of((char)conversion->detail, "iI"))
-            return collect_ip(c, value, text - 2);
+            return collect_symbol(c, conversion);
+        if (conversion->detail == 'i' || conversion->detail == 'I')
+            return collect_ip(c, conversion);
         return collect_number(c, 8);
     default:
         return collect_number(c, conversion->is_long ? 8 : 4);
@@ -277,37 +278,67 @@ static bool is_text(char c)
     return (uint8_t)c >= 0x80 || (c >= ' ' && c <= '~') || sta__is_space((uint8_t)c);
 }
 
-int sta__format_prepare(const char *format, size_t size, const uint64_t *args, uint32_t count,
-                        struct sta__format_args *out)
+/* Letters behind an address are taken for a part of its conversion, when it is printed. */
+static uint32_t skip_letters(const struct format *f, uint32_t i, const struct sta__conversion *c)
+{
+    while (c->detail && sta__is_alnum((uint8_t)at(f, i)))
+        i++;
+    return i;
+}
+
+static int take_apart(const struct format *f, const sta__format_arg *args, uint32_t count,
+                      struct sta__format_args *out)
 {
     struct collection collection = {out, 0};
-    struct sta__conversion conversion;
     uint32_t index = 0;
-    size_t end = 0;
     int err = 0;
 
-    while (end < size && format[end])
-        end++;
-    if (end == size)
-        return -EINVAL;
-    for (size_t i = 0; err == 0 && i < end; i++) {
-        size_t length;
+    for (uint32_t i = 0; err == 0 && i < f->end; i++) {
+        struct sta__conversion conversion;
+        uint32_t end;
+        char c = at(f, i);
 
-        if (!is_text(format[i]))
+        if (!is_text(c))
             return -EINVAL;
-        if (format[i] != '%')
+        if (c != '%')
             continue;
-        if (format[i + 1] == '%') {
+        if (at(f, i + 1) == '%') {
             i++;
             continue;
         }
-        length = index < count ? sta__format_read(format + i + 1, &conversion) : 0;
-        if (length == 0)
+        end = index < count ? read_conversion(f, i + 1, &conversion) : 0;
+        if (end == 0)
             return -EINVAL;
-        i += length;
-        if (out)
-            err = collect(&collection, &conversion, format + i + 1, index, args[index]);
+        if (out) {
+            conversion.at = i;
+            conversion.next = skip_letters(f, end, &conversion);
+            conversion.value = args[index];
+            err = collect(&collection, &conversion);
+            out->conversions[index] = conversion;
+            out->count = index + 1;
+        }
         index++;
+        i = end - 1;
     }
     return err;
+}
+
+#define LENGTH_MAX (1u << 30)
+
+int sta__format_prepare(const char *format, size_t size, const sta__format_arg *args,
+                        uint32_t count, struct sta__format_args *out)
+{
+    struct format f = {format, 0};
+
+    if (size > LENGTH_MAX)
+        size = LENGTH_MAX;
+    while (f.end < size && format[f.end])
+        f.end++;
+    if (f.end == size || count > STA__FORMAT_ARGS_MAX)
+        return -EINVAL;
+    if (out) {
+        out->count = 0;
+        out->end = f.end;
+    }
+    return take_apart(&f, args, count, out);
 }

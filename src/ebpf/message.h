@@ -19,6 +19,9 @@
  *   %pi4 %pI4 %pi6 %pI6  an IP address at this address
  *   %%
  *
+ * The format may change while it is read, if it is not a constant one. So it is taken apart once,
+ * and never read past its end as it was found first.
+ *
  * On the dispatch path.
  */
 #ifndef STA_EBPF_MESSAGE_H
@@ -31,35 +34,16 @@
 #define STA__FORMAT_ARGS_MAX 12   /* MAX_BPRINTF_VARARGS */
 #define STA__FORMAT_TEXT_MAX 1024 /* MAX_BPRINTF_BUF: of a line, with its end */
 
-/* Collected arguments. As in the kernel they share a room of 512 bytes (MAX_BPRINTF_BIN_ARGS), in
- * which numbers take space like the texts that lie there, so that the same strings are cut off. */
-struct sta__format_args {
-    uint64_t values[STA__FORMAT_ARGS_MAX];
-    uint16_t texts_at[STA__FORMAT_ARGS_MAX]; /* in `room` */
-    char room[512];
-};
-
-/*
- * `format` ends with a zero within `size` bytes. `args` are `count` numbers. With `out` NULL the
- * format is only checked, and `args` may be NULL.
- *
- * 0; -EINVAL: not such a format, or it wants more arguments; -ENOSPC: no room.
- */
-int sta__format_prepare(const char *format, size_t size, const uint64_t *args, uint32_t count,
-                        struct sta__format_args *out);
-
-/* Writes up to `size` bytes, the last of which is a zero. Returns how long the text is, or would
- * be, without it. */
-size_t sta__format_print(char *to, size_t size, const char *format,
-                         const struct sta__format_args *args);
-
-/* For these files. One conversion of a format. */
+/* One conversion of a format. */
 struct sta__conversion {
-    uint8_t flags;  /* STA__FORMAT_* */
-    uint8_t kind;   /* what is printed: 'd', 'u', 'x', 'X', 'c', 's', 'p' */
-    uint8_t detail; /* of 'p': the letter that follows it, or 0 */
+    uint32_t at, next; /* where it begins, and what follows it */
+    uint32_t width;    /* 0: none */
+    uint8_t flags;     /* STA__FORMAT_* */
+    uint8_t kind;      /* what is printed: 'd', 'u', 'x', 'X', 'c', 's', 'p' */
+    uint8_t detail;    /* of what begins with 'p': the letter that follows it; 0: none */
     bool is_long;
-    uint32_t width; /* 0: none */
+    uint16_t text_at, text_size; /* in `room`: of a string, or what was made one */
+    uint64_t value;
 };
 
 #define STA__FORMAT_LEFT  1u
@@ -67,7 +51,30 @@ struct sta__conversion {
 #define STA__FORMAT_SPACE 4u
 #define STA__FORMAT_ZERO  8u
 
-/* Reads the conversion behind the '%' before `format`. Returns its length; 0: it is none. */
-size_t sta__format_read(const char *format, struct sta__conversion *out);
+/* A format taken apart, and its arguments. As in the kernel they share a room of 512 bytes
+ * (MAX_BPRINTF_BIN_ARGS), in which numbers take space like the texts that lie there, so that the
+ * same strings are cut off. */
+struct sta__format_args {
+    uint32_t count, end; /* conversions; bytes of the format */
+    struct sta__conversion conversions[STA__FORMAT_ARGS_MAX];
+    char room[512];
+};
+
+/* As they are in memory: anywhere. */
+typedef uint64_t __attribute__((may_alias, aligned(1))) sta__format_arg;
+
+/*
+ * `format` ends with a zero within `size` bytes. `args` are `count` numbers. With `out` NULL the
+ * format is only checked, and `args` may be NULL.
+ *
+ * 0; -EINVAL: not such a format, or it wants more arguments; -ENOSPC: no room.
+ */
+int sta__format_prepare(const char *format, size_t size, const sta__format_arg *args,
+                        uint32_t count, struct sta__format_args *out);
+
+/* Writes up to `size` bytes, the last of which is a zero. Returns how long the text is, or would
+ * be, without it. */
+size_t sta__format_print(char *to, size_t size, const char *format,
+                         const struct sta__format_args *args);
 
 #endif

@@ -2,8 +2,6 @@
 /* Printing: on the dispatch path, see message.h. */
 #include "ebpf/message.h"
 
-#include "ebpf/letters.h"
-
 struct printer {
     char *to;
     size_t size, length;
@@ -24,15 +22,6 @@ static void pad(struct printer *p, char c, size_t count)
         count--;
     }
     p->length += count;
-}
-
-static size_t length_of(const char *text)
-{
-    size_t length = 0;
-
-    while (text[length])
-        length++;
-    return length;
 }
 
 static void put_text(struct printer *p, const char *text, size_t length, uint32_t width,
@@ -91,9 +80,10 @@ static void put_number(struct printer *p, const struct sta__conversion *c, uint6
         pad(p, ' ', fill);
 }
 
-static void put_int(struct printer *p, const struct sta__conversion *c, uint64_t value)
+static void put_int(struct printer *p, const struct sta__conversion *c)
 {
     bool is_signed = c->kind == 'd';
+    uint64_t value = c->value;
 
     if (!c->is_long)
         value = is_signed ? (uint64_t)(int64_t)(int32_t)value : (uint32_t)value;
@@ -101,7 +91,7 @@ static void put_int(struct printer *p, const struct sta__conversion *c, uint64_t
 }
 
 /* An address as it is: 16 digits, unless there is a width. */
-static void put_address(struct printer *p, const struct sta__conversion *c, uint64_t value)
+static void put_address(struct printer *p, const struct sta__conversion *c)
 {
     struct sta__conversion full = *c;
 
@@ -109,74 +99,65 @@ static void put_address(struct printer *p, const struct sta__conversion *c, uint
         full.width = 16;
         full.flags |= STA__FORMAT_ZERO;
     }
-    put_number(p, &full, value, 16, false);
+    put_number(p, &full, c->value, 16, false);
 }
 
-static void put_symbol(struct printer *p, const struct sta__conversion *c, uint64_t value)
+static void put_symbol(struct printer *p, const struct sta__conversion *c)
 {
     char text[24] = {'0', 'x'}, digits[20];
-    size_t count = digits_of(digits, value, 16, 'a'), length = 2;
+    size_t count = digits_of(digits, c->value, 16, 'a'), length = 2;
 
     while (count)
         text[length++] = digits[--count];
     put_text(p, text, length, c->width, c->flags);
 }
 
-static void put_pointer(struct printer *p, const struct sta__conversion *c,
-                        const struct sta__format_args *args, uint32_t index)
+static void put_pointer(struct printer *p, const struct sta__conversion *c, const char *made)
 {
-    const char *made = args->room + args->texts_at[index];
-
     switch (c->detail) {
     case 's':
     case 'S':
-        put_symbol(p, c, args->values[index]);
+        put_symbol(p, c);
         break;
     case 'B':
     case 'i':
     case 'I':
-        put_text(p, made, length_of(made), 0, 0);
+        put_text(p, made, c->text_size, 0, 0);
         break;
     default:
-        put_address(p, c, args->values[index]);
+        put_address(p, c);
     }
 }
 
-static void put_argument(struct printer *p, const struct sta__conversion *c,
-                         const struct sta__format_args *args, uint32_t index)
+static void put_argument(struct printer *p, const struct sta__conversion *c, const char *room)
 {
-    const char *text = args->room + args->texts_at[index];
-    char character = (char)args->values[index];
+    char character = (char)c->value;
 
     if (c->kind == 's')
         /* The kernel looks at no width of those that begin with %p. */
-        put_text(p, text, length_of(text), c->detail ? 0 : c->width, c->flags);
+        put_text(p, room + c->text_at, c->text_size, c->detail ? 0 : c->width, c->flags);
     else if (c->kind == 'c')
         put_text(p, &character, 1, c->width, c->flags);
     else if (c->kind == 'p')
-        put_pointer(p, c, args, index);
+        put_pointer(p, c, room + c->text_at);
     else
-        put_int(p, c, args->values[index]);
+        put_int(p, c);
 }
 
 size_t sta__format_print(char *to, size_t size, const char *format,
                          const struct sta__format_args *args)
 {
     struct printer p = {to, size, 0};
-    struct sta__conversion conversion;
     uint32_t index = 0;
 
-    for (size_t i = 0; format[i]; i++) {
-        if (format[i] != '%' || format[i + 1] == '%') {
-            put(&p, format[i]);
-            i += format[i] == '%';
+    for (uint32_t i = 0; i < args->end; i++) {
+        if (index < args->count && i == args->conversions[index].at) {
+            put_argument(&p, &args->conversions[index], args->room);
+            i = args->conversions[index++].next - 1;
             continue;
         }
-        i += sta__format_read(format + i + 1, &conversion);
-        put_argument(&p, &conversion, args, index++);
-        /* Letters behind an address are taken for a part of its conversion. */
-        while (conversion.detail && sta__is_alnum((uint8_t)format[i + 1]))
-            i++;
+        put(&p, format[i]);
+        i += format[i] == '%'; /* "%%" */
     }
     if (size)
         to[p.length < size ? p.length : size - 1] = 0;

@@ -2,6 +2,7 @@
 # programs among the sources of the dispatch path.
 target_sources(sta PRIVATE
     ebpf/attach_program.c
+    ebpf/btf_members.c
     ebpf/cgroup_prepare.c
     ebpf/code.c
     ebpf/code_decode.c
@@ -28,6 +29,7 @@ target_sources(sta PRIVATE
     ebpf/load.c
     ebpf/map_program.c
     ebpf/program_hold.c
+    ebpf/task_layout.c
     ebpf/trace_read.c
     ebpf/verify.c
     ebpf/verify/access.c
@@ -35,6 +37,7 @@ target_sources(sta PRIVATE
     ebpf/verify/calls.c
     ebpf/verify/control_flow.c
     ebpf/verify/disasm.c
+    ebpf/verify/dynptr.c
     ebpf/verify/helper_call.c
     ebpf/verify/helper_map.c
     ebpf/verify/jump.c
@@ -42,6 +45,7 @@ target_sources(sta PRIVATE
     ebpf/verify/prune.c
     ebpf/verify/range.c
     ebpf/verify/refine.c
+    ebpf/verify/spin_lock.c
     ebpf/verify/stack.c
     ebpf/verify/state.c
     ebpf/verify/tnum.c

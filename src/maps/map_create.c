@@ -133,6 +133,8 @@ static int make_inner(struct making *making)
     inner->value_size = attributes->inner_value_size;
     inner->max_entries = attributes->inner_max_entries;
     inner->flags = attributes->inner_flags;
+    inner->has_lock = attributes->inner_has_lock;
+    inner->lock_at = attributes->inner_lock_at;
     inner->fd = -1;
     making->map->inner = inner;
     return 0;

@@ -19,7 +19,8 @@ struct sta;
 
 struct sta__door {
     /* Makes the call and sets its result, or returns false: the kernel is asked. Runs where the
-     * call was made, in no callback and in no signal handler. Its own calls come here, too. */
+     * call was made, in no callback and in no signal handler. Its own calls come here, too, unless
+     * it uses sta__door_watch(). */
     bool (*answer)(struct sta__door *door, struct sta__call *call);
 };
 
@@ -40,8 +41,14 @@ void sta__door_close(void);
 struct sta *sta__transform_hold(void);
 void sta__transform_release(void);
 
-/* The part of it that sud.c has. The thread's calls arrive as those of a traced thread do. */
+/* Leaves the door open, but lets all calls of the thread pass, until it is to be watched again: for
+ * who answers. */
+void sta__door_watch(bool watch);
+
+/* The part of it that sud.c has. The thread's calls arrive as those of a traced thread do, while
+ * `watch` is set. */
 int sta__sud_begin_thread(const struct sta__log *log);
+void sta__sud_watch(bool watch);
 void sta__sud_end_thread(void);
 
 #endif

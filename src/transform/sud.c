@@ -37,6 +37,10 @@
 #    define PR_SYS_DISPATCH_OFF          0
 #    define PR_SYS_DISPATCH_ON           1
 #endif
+#ifndef SYSCALL_DISPATCH_FILTER_BLOCK
+#    define SYSCALL_DISPATCH_FILTER_ALLOW 0
+#    define SYSCALL_DISPATCH_FILTER_BLOCK 1
+#endif
 #ifndef SYS_USER_DISPATCH /* si_code, asm-generic/siginfo.h */
 #    define SYS_USER_DISPATCH 2
 #endif
@@ -61,6 +65,16 @@ static int64_t dispatch_on(void)
                      __stop_sta_gate - __start_sta_gate, 0, 0);
 }
 
+/* Of threads with a door: the kernel looks at it at each call (selector). */
+static STA__THREAD_LOCAL unsigned char watched;
+
+static int64_t dispatch_on_watched(void)
+{
+    watched = SYSCALL_DISPATCH_FILTER_BLOCK;
+    return STA__RAW6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, __start_sta_gate,
+                     __stop_sta_gate - __start_sta_gate, &watched, 0);
+}
+
 static int64_t dispatch_off(void)
 {
     return STA__RAW6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0, 0);
@@ -74,7 +88,7 @@ static int64_t arm(ucontext_t *context)
     if (ending || sta__entry_borrows || atomic_exchange(&armed, true))
         return 0;
     sta__signals_unblock(context);
-    err = dispatch_on();
+    err = sta__door ? dispatch_on_watched() : dispatch_on();
     if (err < 0) {
         armed = false;
         atomic_fetch_add_explicit(&state.untraced, 1, memory_order_relaxed);
@@ -300,6 +314,12 @@ int sta__sud_begin_thread(const struct sta__log *log)
     sta__signals_block_again(NULL);
     sta__signals_release(SIGSYS);
     return err;
+}
+
+void sta__sud_watch(bool watch)
+{
+    watched = watch ? SYSCALL_DISPATCH_FILTER_BLOCK : SYSCALL_DISPATCH_FILTER_ALLOW;
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 void sta__sud_end_thread(void)

@@ -247,6 +247,11 @@ int sta__door_open(struct sta__door *door, const struct sta__log *log)
     return err;
 }
 
+void sta__door_watch(bool watch)
+{
+    sta__sud_watch(watch);
+}
+
 void sta__door_close(void)
 {
     if (!sta__door)

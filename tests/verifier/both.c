@@ -10,6 +10,7 @@
 
 #include "ebpf/code.h"
 #include "ebpf/verify.h"
+#include "kernel_map.h"
 #include "verifier/btf.h"
 #include "verifier/concrete.h"
 
@@ -18,7 +19,7 @@ const uint8_t both_rodata[64] = {
     8, 0, 0, 0, 0, 0, 0, 0, 64,   0,    0, 0, 0,    0,    0,    0x80, 'f', 'o', 'o', '%', 'd', 0,
 };
 
-static uint8_t data[64], read_only_data[64];
+static uint8_t data[64], read_only_data[64], locked_data[16];
 
 /* In the order of enum both_map. */
 static struct sta_map maps[MAP_COUNT] = {
@@ -44,6 +45,24 @@ static struct sta_map maps[MAP_COUNT] = {
      .max_entries = 1,
      .flags = BPF_F_RDONLY_PROG,
      .values = read_only_data},
+    {.type = BPF_MAP_TYPE_HASH,
+     .key_size = 4,
+     .value_size = 16,
+     .max_entries = 4,
+     .has_lock = true,
+     .lock_at = 4},
+    {.type = BPF_MAP_TYPE_ARRAY,
+     .key_size = 4,
+     .value_size = 16,
+     .max_entries = 1,
+     .has_lock = true,
+     .lock_at = 8,
+     .values = locked_data},
+    {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+     .key_size = 4,
+     .value_size = 4,
+     .max_entries = 4,
+     .inner = &maps[MAP_HASH]},
 };
 
 static int find_map(void *unused, int index, int is_index, struct sta_map **out)
@@ -105,6 +124,19 @@ static long bpf_call(int command, union bpf_attr *attr)
     return result < 0 ? -errno : result;
 }
 
+static long create_locked(const struct sta_map *map)
+{
+    const struct sta_map_options options = {.size = sizeof(options),
+                                            .type = map->type,
+                                            .key_size = map->key_size,
+                                            .value_size = map->value_size,
+                                            .max_entries = map->max_entries,
+                                            .has_spin_lock = 1,
+                                            .spin_lock_at = map->lock_at};
+
+    return kernel_map_create(&options);
+}
+
 static long create_map(int index)
 {
     const struct sta_map *map = &maps[index];
@@ -112,12 +144,17 @@ static long create_map(int index)
     uint32_t key = 0;
     long fd;
 
+    if (map->has_lock)
+        return create_locked(map);
+
     memset(&attr, 0, sizeof(attr));
     attr.map_type = map->type;
     attr.key_size = map->key_size;
     attr.value_size = map->value_size;
     attr.max_entries = map->max_entries;
     attr.map_flags = map->flags;
+    if (map->inner)
+        attr.inner_map_fd = (uint32_t)map_fds[MAP_HASH];
     fd = bpf_call(BPF_MAP_CREATE, &attr);
     if (fd < 0 || !map->is_frozen)
         return fd;
@@ -155,6 +192,19 @@ const char *both_no_kernel(void)
     return why;
 }
 
+/* The kernel gives maps with locks to no program that traces; to those of traffic control it does,
+ * and they may call as much of what matters here. */
+static uint32_t kernels_type(const struct bpf_insn *insns, size_t count, uint32_t type)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+            (insns[i].src_reg == BPF_PSEUDO_MAP_FD || insns[i].src_reg == BPF_PSEUDO_MAP_VALUE) &&
+            (insns[i].imm == MAP_LOCKED || insns[i].imm == MAP_LOCK))
+            return BPF_PROG_TYPE_SCHED_CLS;
+    }
+    return type;
+}
+
 static void name_maps(struct bpf_insn *insns, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -178,7 +228,7 @@ void both_kernels(const struct bpf_insn *insns, size_t count, uint32_t type, uin
     memset(&attr, 0, sizeof(attr));
     memcpy(copy, insns, count * sizeof(*copy));
     name_maps(copy, count);
-    attr.prog_type = type;
+    attr.prog_type = kernels_type(insns, count, type);
     attr.insns = (uintptr_t)copy;
     attr.insn_cnt = (uint32_t)count;
     attr.license = (uintptr_t) "GPL";

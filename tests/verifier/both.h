@@ -23,6 +23,9 @@ enum both_map {
     MAP_STACKS, /* stack traces */
     MAP_QUEUE,  /* value 16 */
     MAP_RDONLY, /* array: value 64, 1 element; read-only for programs, but not frozen */
+    MAP_LOCKED, /* hash: key 4, value 16 with a lock at 4 */
+    MAP_LOCK,   /* array: value 16 with a lock at 8, 1 element */
+    MAP_MAPS,   /* array of maps: 4 elements like MAP_HASH */
     MAP_COUNT,
 };
 

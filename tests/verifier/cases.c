@@ -31,7 +31,9 @@
 
 /* clang-format off */
 const struct verifier_case verifier_cases[] = {
+#include "verifier/cases_dynptrs.h"
 #include "verifier/cases_flow.h"
+#include "verifier/cases_locks.h"
 #include "verifier/cases_numbers.h"
 #include "verifier/cases_pointers.h"
 #include "verifier/cases_stack.h"

@@ -35,6 +35,8 @@ static uint64_t lookup(struct run *r, const struct sta_map *map, uint64_t key)
     check(r, key, map->key_size, false);
     if (r->wrong)
         return 0;
+    if (map->inner)
+        return any(r) % 3 ? (uint64_t)(uintptr_t)map->inner : 0;
     if (is_array ? load(r, key, 4) >= map->max_entries : any(r) % 3 == 0)
         return 0;
     return concrete_value_of(r, map);
@@ -84,6 +86,89 @@ static uint64_t for_each(struct run *r)
             break;
     }
     return 0;
+}
+
+/* ---- dynptrs ---- */
+
+/* Writes one there; what is in its bytes is nothing that programs may look at. */
+static void make_dynptr(struct run *r, uint64_t at, uint64_t data, uint64_t size, bool is_record)
+{
+    uint32_t i = 0;
+
+    if (at % 8)
+        r->wrong = "a dynptr that is not aligned";
+    fill(r, at, 16);
+    while (i < r->dynptr_count && r->dynptrs[i].at != at)
+        i++;
+    if (i == DYNPTRS_MAX)
+        r->is_over = true;
+    if (r->wrong || r->is_over)
+        return;
+    r->dynptrs[i].at = at;
+    memcpy(r->dynptrs[i].bytes, (void *)(uintptr_t)at, 16);
+    r->dynptrs[i].data = data;
+    r->dynptrs[i].size = data ? size : 0;
+    r->dynptrs[i].is_record = is_record;
+    if (i == r->dynptr_count)
+        r->dynptr_count++;
+}
+
+/* Which it is, of those that nobody has written to. */
+static int find_dynptr(struct run *r, uint64_t at)
+{
+    for (uint32_t i = 0; i < r->dynptr_count; i++) {
+        if (r->dynptrs[i].at == at && check(r, at, 16, false) &&
+            memcmp(r->dynptrs[i].bytes, (void *)(uintptr_t)at, 16) == 0)
+            return (int)i;
+    }
+    r->wrong = "a dynptr that is none";
+    return -1;
+}
+
+static bool is_in_dynptr(struct run *r, int i, uint32_t offset, uint32_t size)
+{
+    return r->dynptrs[i].data && size <= r->dynptrs[i].size && offset <= r->dynptrs[i].size - size;
+}
+
+static uint64_t reserve_dynptr(struct run *r)
+{
+    uint32_t size = (uint32_t)r->regs[2];
+    uint64_t record = r->regs[3] ? 0 : reserve(r, size);
+
+    make_dynptr(r, r->regs[4], record, size, true);
+    return record ? 0 : (uint64_t)-22;
+}
+
+static uint64_t end_dynptr(struct run *r)
+{
+    int i = find_dynptr(r, r->regs[1]);
+
+    if (i < 0)
+        return 0;
+    if (!r->dynptrs[i].is_record)
+        r->wrong = "a dynptr given back that was none of a record";
+    else if (r->dynptrs[i].data)
+        submit(r, r->dynptrs[i].data);
+    r->dynptrs[i] = r->dynptrs[--r->dynptr_count];
+    return any(r);
+}
+
+static uint64_t dynptr_data(struct run *r)
+{
+    int i = find_dynptr(r, r->regs[1]);
+
+    if (i < 0 || !is_in_dynptr(r, i, (uint32_t)r->regs[2], (uint32_t)r->regs[3]))
+        return 0;
+    return r->dynptrs[i].data + (uint32_t)r->regs[2];
+}
+
+static uint64_t copy_dynptr(struct run *r, int dynptr, uint32_t offset, uint64_t size, bool writes)
+{
+    int i = find_dynptr(r, r->regs[dynptr]);
+
+    if (i >= 0 && is_in_dynptr(r, i, offset, (uint32_t)size))
+        check(r, r->dynptrs[i].data + offset, size, writes);
+    return any(r);
 }
 
 /* What each helper reads and writes is in its prototype; what it returns, if it matters, here. */
@@ -138,6 +223,21 @@ uint64_t concrete_call_helper(struct run *r, int32_t id)
         return any(r) % 2 ? (uint64_t)-14 : any(r) % (r->regs[2] + 1);
     case BPF_FUNC_get_smp_processor_id:
         return 0;
+    case BPF_FUNC_dynptr_from_mem:
+        check(r, r->regs[1], r->regs[2], true);
+        make_dynptr(r, r->regs[4], r->regs[3] ? 0 : r->regs[1], r->regs[2], false);
+        return any(r);
+    case BPF_FUNC_ringbuf_reserve_dynptr:
+        return reserve_dynptr(r);
+    case BPF_FUNC_ringbuf_submit_dynptr:
+    case BPF_FUNC_ringbuf_discard_dynptr:
+        return end_dynptr(r);
+    case BPF_FUNC_dynptr_data:
+        return dynptr_data(r);
+    case BPF_FUNC_dynptr_read:
+        return copy_dynptr(r, 3, (uint32_t)r->regs[4], r->regs[2], false);
+    case BPF_FUNC_dynptr_write:
+        return copy_dynptr(r, 1, (uint32_t)r->regs[2], r->regs[4], true);
     case BPF_FUNC_loop:
         return loop(r);
     case BPF_FUNC_for_each_map_elem:

@@ -12,6 +12,7 @@
 #define REGIONS_MAX 64
 #define FRAMES_MAX  16
 #define GAP         320
+#define DYNPTRS_MAX 32
 
 struct region {
     uint64_t at, size;
@@ -28,6 +29,12 @@ struct run {
     /* With gaps, so that what is just outside of one is in none. */
     char stacks[FRAMES_MAX][STA__STACK_SIZE + GAP];
     char context[8192 + GAP], values[8][64 + GAP], records[8][256 + GAP], key[64];
+    struct {
+        uint64_t at, bytes[2]; /* where it was made, and what was written there */
+        uint64_t data, size;
+        bool is_record;
+    } dynptrs[DYNPTRS_MAX];
+    uint32_t dynptr_count;
     uint32_t record_count, callbacks; /* records made; calls by helpers that are under way */
     const char *wrong;
     bool is_over; /* given up */

@@ -148,6 +148,8 @@ static void statement(struct generator *g)
                                                       random_memory_access,
                                                       random_ring_record,
                                                       random_helper,
+                                                      random_dynptr,
+                                                      random_text,
                                                       branch,
                                                       branch,
                                                       branch,

@@ -157,5 +157,8 @@ void random_direct_value(struct generator *g);
 void random_memory_access(struct generator *g);
 void random_ring_record(struct generator *g);
 void random_helper(struct generator *g);
+/* random_helpers.c */
+void random_dynptr(struct generator *g);
+void random_text(struct generator *g);
 
 #endif

@@ -100,6 +100,8 @@ static int access_map_value(struct sta__verifier *v, const struct sta__memory_ac
 
     if (!err)
         err = check_region(v, a->reg, a->off, a->size, pointer->map->value_size, false);
+    if (!err)
+        err = sta__lock_check_access(v, pointer, a->off, a->size);
     if (err || a->access == STA__WRITE || a->value_reg < 0)
         return err;
     if (is_constant_map(pointer->map) && sta__range_is_const(&pointer->n))
@@ -389,9 +391,9 @@ int sta__check_helper_memory(struct sta__verifier *v, uint8_t reg, uint32_t size
         return sta__stack_helper(v, reg, size, zero_allowed, access, fill);
     case STA__REG_MAP_VALUE:
         err = check_map_flags(v, pointer, pointer->off, size, access);
-        return err ? err
-                   : check_region(v, reg, pointer->off, size, pointer->map->value_size,
-                                  zero_allowed);
+        if (!err)
+            err = check_region(v, reg, pointer->off, size, pointer->map->value_size, zero_allowed);
+        return err ? err : sta__lock_check_access(v, pointer, pointer->off, size);
     case STA__REG_MAP_KEY:
         if (access == STA__WRITE)
             return sta__deny(v, -EACCES, "R%u cannot write into map_key", reg);

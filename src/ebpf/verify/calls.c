@@ -69,6 +69,7 @@ static void set_callback_args(struct sta__verifier *v, int32_t id, const struct 
     callee[BPF_REG_2].type = STA__REG_MAP_KEY;
     callee[BPF_REG_3].type = STA__REG_MAP_VALUE;
     callee[BPF_REG_2].map = callee[BPF_REG_3].map = map;
+    callee[BPF_REG_3].id = map->has_lock ? sta__new_id(v) : 0;
     sta__range_const(&callee[BPF_REG_2].n, 0);
     sta__range_const(&callee[BPF_REG_3].n, 0);
     callee[BPF_REG_4] = caller[BPF_REG_3];
@@ -227,5 +228,9 @@ int sta__check_exit(struct sta__verifier *v)
     if (v->state->frame)
         return leave_subprog(v);
     err = sta__check_no_refs(v, "BPF_EXIT instruction in main prog");
+    if (!err && v->state->lock_map)
+        err = sta__deny(v, -EINVAL,
+                        "BPF_EXIT instruction in main prog cannot be used inside "
+                        "bpf_spin_lock-ed region");
     return err ? err : sta__read_reg(v, BPF_REG_0);
 }

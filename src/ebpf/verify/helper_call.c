@@ -24,6 +24,8 @@ struct call {
     bool key_is_known;
     uint32_t released;
     struct sta__fill fill;
+    uint32_t dynptr;    /* that an argument is */
+    uint8_t dynptr_reg; /* of an argument that is made one, or given back; 0: none */
 };
 
 /* ---- arguments ---- */
@@ -41,6 +43,7 @@ static const char *expected_text(enum sta__arg arg)
         return "func";
     case STA__ARG_STACK_OR_NULL:
     case STA__ARG_DYNPTR:
+    case STA__ARG_RING_DYNPTR:
     case STA__ARG_UNINIT_DYNPTR:
         return "fp";
     case STA__ARG_CONST_STR:
@@ -92,6 +95,7 @@ static bool type_fits(enum sta__arg arg, uint8_t type)
         return type == STA__REG_FUNC;
     case STA__ARG_STACK_OR_NULL:
     case STA__ARG_DYNPTR:
+    case STA__ARG_RING_DYNPTR:
     case STA__ARG_UNINIT_DYNPTR:
         return type == STA__REG_STACK;
     case STA__ARG_KERNEL:
@@ -247,6 +251,17 @@ static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t 
     return 0;
 }
 
+/* A dynptr may be made of a map's value only: it can be used for as long as the program runs. */
+static int check_dynptr_memory(struct sta__verifier *v, const struct call *call)
+{
+    uint8_t type = sta__reg_of(v->state, BPF_REG_1)->type;
+
+    if (call->id != BPF_FUNC_dynptr_from_mem || type == STA__REG_MAP_VALUE)
+        return 0;
+    return sta__deny(v, -EACCES, "Unsupported reg type %s for bpf_dynptr_from_mem data",
+                     sta__type_name(type));
+}
+
 static int check_record(struct sta__verifier *v, struct call *call, uint8_t reg)
 {
     call->released = sta__reg_of(v->state, reg)->ref;
@@ -292,10 +307,17 @@ static int check_arg(struct sta__verifier *v, struct call *call, int index)
     case STA__ARG_FUNC:
         call->subprog = sta__reg_of(v->state, reg)->subprog;
         return 0;
-    case STA__ARG_SPIN_LOCK:
     case STA__ARG_DYNPTR:
+        return sta__dynptr_check(v, reg, 0, &call->dynptr);
+    case STA__ARG_RING_DYNPTR:
+        call->dynptr_reg = reg;
+        return sta__dynptr_check(v, reg, STA__DYNPTR_RING, &call->dynptr);
     case STA__ARG_UNINIT_DYNPTR:
-        return sta__deny(v, -EINVAL, "R%u: %s", reg, call->helper->why_not);
+        call->dynptr_reg = reg;
+        return sta__dynptr_check_room(v, reg);
+    case STA__ARG_SPIN_LOCK:
+        return call->id == BPF_FUNC_spin_lock ? sta__lock_take(v, reg)
+                                              : sta__lock_give_back(v, reg);
     default:
         return 0;
     }
@@ -389,6 +411,8 @@ static int set_result(struct sta__verifier *v, const struct call *call)
             return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
         r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
         r0->map = call->map;
+        if (!sta__is_or_null(r0->type) && r0->map->has_lock)
+            r0->id = sta__new_id(v);
         break;
     case STA__RET_RECORD_OR_NULL:
     case STA__RET_MEM_OR_NULL:
@@ -400,6 +424,7 @@ static int set_result(struct sta__verifier *v, const struct call *call)
     sta__range_const(&r0->n, 0);
     if (sta__is_or_null(r0->type))
         r0->id = sta__new_id(v);
+    r0->dynptr = call->dynptr;
     if (call->helper->ret != STA__RET_RECORD_OR_NULL)
         return 0;
     r0->ref = r0->id;
@@ -446,6 +471,20 @@ static int fill(struct sta__verifier *v, const struct sta__fill *fill)
     return 0;
 }
 
+/* Makes a dynptr, or ends one. */
+static int change_dynptr(struct sta__verifier *v, struct call *call)
+{
+    bool is_record = call->id == BPF_FUNC_ringbuf_reserve_dynptr;
+    uint32_t ref = is_record ? sta__new_id(v) : 0;
+
+    if (call->dynptr) {
+        call->released = sta__dynptr_end(v, call->dynptr_reg);
+        return 0;
+    }
+    sta__dynptr_make(v, call->dynptr_reg, is_record ? STA__DYNPTR_RING : STA__DYNPTR_LOCAL, ref);
+    return is_record ? acquire(v, ref) : 0;
+}
+
 static int check_available(struct sta__verifier *v, const struct sta__helper *helper, int32_t id)
 {
     if (!helper && !sta__helper_name(id))
@@ -472,14 +511,20 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
     struct call call = {.helper = sta__helper_find(insn->imm), .id = insn->imm};
     int err = check_available(v, call.helper, insn->imm);
 
+    if (!err)
+        err = sta__lock_check_call(v, call.id);
     for (int i = 0; !err && i < 5 && call.helper->args[i]; i++)
         err = check_arg(v, &call, i);
     if (!err)
         err = sta__check_helper_map(v, call.helper, call.id, call.map);
     if (!err && call.id == BPF_FUNC_snprintf)
         err = check_format(v);
+    if (!err)
+        err = check_dynptr_memory(v, &call);
     if (!err && call.fill.size)
         err = fill(v, &call.fill);
+    if (!err && call.dynptr_reg)
+        err = change_dynptr(v, &call);
     if (!err && call.released)
         err = release(v, call.released);
     if (!err && call.id == BPF_FUNC_tail_call)

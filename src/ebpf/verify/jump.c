@@ -103,6 +103,16 @@ struct null_check {
     bool is_null;
 };
 
+/* What is found in a map of maps is a map, and no value. */
+static void set_not_null(struct sta__reg *reg)
+{
+    reg->type--; /* the type without _OR_NULL stands before the one with it */
+    if (reg->type == STA__REG_MAP_VALUE && reg->map->inner) {
+        reg->type = STA__REG_MAP;
+        reg->map = reg->map->inner;
+    }
+}
+
 static void set_null_or_not(struct sta__verifier *v, struct sta__reg *reg, void *data)
 {
     const struct null_check *check = data;
@@ -113,12 +123,9 @@ static void set_null_or_not(struct sta__verifier *v, struct sta__reg *reg, void 
         sta__reg_const(v, reg, 0);
         return;
     }
-    reg->type--; /* the type without _OR_NULL stands before the one with it */
-    reg->id = 0;
-    if (reg->type == STA__REG_MAP_VALUE && reg->map->inner) {
-        reg->type = STA__REG_MAP;
-        reg->map = reg->map->inner;
-    }
+    set_not_null(reg);
+    if (reg->type != STA__REG_MAP_VALUE || !reg->map->has_lock)
+        reg->id = 0;
 }
 
 static void drop_ref(struct sta__state *state, uint32_t id)
@@ -149,9 +156,9 @@ static void check_equal_pointers(struct sta__state *state, uint8_t a, uint8_t b)
     struct sta__reg *ra = sta__reg_of(state, a), *rb = sta__reg_of(state, b);
 
     if (sta__is_or_null(ra->type) && is_near(rb))
-        ra->type--;
+        set_not_null(ra);
     else if (sta__is_or_null(rb->type) && is_near(ra))
-        rb->type--;
+        set_not_null(rb);
 }
 
 static void split_pointers(struct sta__verifier *v, const struct bpf_insn *insn,

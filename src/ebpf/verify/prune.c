@@ -81,7 +81,8 @@ static bool same_reg(struct comparison *c, const struct sta__reg *stored,
                      const struct sta__reg *walked)
 {
     return same_except_ids(stored, walked) && sta__range_equal(&stored->n, &walked->n) &&
-           same_id(c, stored->id, walked->id) && same_id(c, stored->ref, walked->ref);
+           same_id(c, stored->id, walked->id) && same_id(c, stored->ref, walked->ref) &&
+           same_id(c, stored->dynptr, walked->dynptr);
 }
 
 static bool covers_reg(struct comparison *c, const struct sta__reg *stored,
@@ -106,7 +107,8 @@ static bool covers_reg(struct comparison *c, const struct sta__reg *stored,
     case STA__REG_RECORD:
     case STA__REG_RECORD_OR_NULL:
         return same_except_ids(stored, walked) && sta__range_contains(&stored->n, &walked->n) &&
-               same_id(c, stored->id, walked->id) && same_id(c, stored->ref, walked->ref);
+               same_id(c, stored->id, walked->id) && same_id(c, stored->ref, walked->ref) &&
+               same_id(c, stored->dynptr, walked->dynptr);
     default:
         return same_reg(c, stored, walked);
     }
@@ -143,8 +145,12 @@ static bool covers_slot(struct comparison *c, const struct sta__slot *stored,
         walked = &none;
     if (c->mode == EXACT && memcmp(stored->bytes, walked->bytes, sizeof(stored->bytes)) != 0)
         return false;
+    if (sta__is_dynptr(stored))
+        return sta__is_dynptr(walked) && same_reg(c, &stored->spilled, &walked->spilled);
     if (c->mode == NEEDED && !sta__value_is_needed(c->v, stored->value))
         return true;
+    if (sta__is_dynptr(walked))
+        return false; /* what was read as bytes from there must not be */
     a = slot_number(stored, &unknown_stored);
     b = slot_number(walked, &unknown_walked);
     /* What was proved for any bytes holds for these, be they a pointer's. */
@@ -184,7 +190,8 @@ static bool covers(struct sta__verifier *v, const struct sta__state *stored, enu
     const struct sta__state *walked = v->state;
     struct comparison c = {.v = v, .mode = mode, .unique = STA__ID_DELTA};
 
-    if (stored->ref_count != walked->ref_count)
+    if (stored->ref_count != walked->ref_count || stored->lock_map != walked->lock_map ||
+        !same_id(&c, stored->lock_id, walked->lock_id))
         return false;
     for (uint32_t f = 0; f <= walked->frame; f++) {
         uint32_t insn = f == walked->frame ? v->insn : walked->frames[f + 1]->callsite;

@@ -22,6 +22,7 @@ enum sta__reg_type {
     STA__REG_RECORD, /* `size` bytes that have to be given back */
     STA__REG_RECORD_OR_NULL,
     STA__REG_FUNC,
+    STA__REG_DYNPTR, /* of slots only: see dynptr.c */
 };
 
 /* Set in `id` of a number that is its group's plus `off`. */
@@ -36,10 +37,12 @@ struct sta__reg {
     uint32_t subprog;          /* FUNC */
     /* SCALAR: the number. Pointers: the unknown part of the offset. */
     struct sta__range n;
-    /* SCALAR: equal ids are equal numbers. OR_NULL: equal ids are NULL together, or not. 0: none */
+    /* SCALAR: equal ids are equal numbers. OR_NULL: equal ids are NULL together, or not.
+     * MAP_VALUE with a lock: whose it is. 0: none */
     uint32_t id;
-    uint32_t ref;   /* RECORD: what was acquired */
-    uint32_t value; /* SCALAR: see values.c */
+    uint32_t ref;    /* RECORD: what was acquired */
+    uint32_t dynptr; /* MEM: of which dynptr; 0: of none */
+    uint32_t value;  /* SCALAR: see values.c */
 };
 
 /* Bytes of a stack slot. */
@@ -47,7 +50,8 @@ enum sta__byte {
     STA__BYTE_NONE, /* never written */
     STA__BYTE_MISC, /* something */
     STA__BYTE_ZERO,
-    STA__BYTE_SPILL, /* of `spilled` */
+    STA__BYTE_SPILL,  /* of `spilled` */
+    STA__BYTE_DYNPTR, /* `spilled` says of which; so are all bytes of the slot */
 };
 
 /* Eight bytes of stack. bytes[7] has the lowest address, so that what is spilled of a register of
@@ -79,6 +83,9 @@ struct sta__state {
     struct sta__ref *refs;
     uint32_t ref_count;
     uint32_t unroll_depth; /* calls of callbacks on the way here */
+    /* The lock that is held: see spin_lock.c. NULL: none. */
+    const struct sta_map *lock_map;
+    uint32_t lock_id;
 
     /* Of stored states. */
     struct sta__state *parent;        /* the last one on the way here; of the walked state, too */
@@ -131,6 +138,11 @@ static inline bool sta__is_const(const struct sta__reg *reg)
 static inline bool sta__is_spill(const struct sta__slot *slot)
 {
     return slot->bytes[7] == STA__BYTE_SPILL;
+}
+
+static inline bool sta__is_dynptr(const struct sta__slot *slot)
+{
+    return slot->bytes[7] == STA__BYTE_DYNPTR;
 }
 
 static inline bool sta__is_scalar_spill(const struct sta__slot *slot)

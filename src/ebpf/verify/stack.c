@@ -199,11 +199,15 @@ int sta__stack_store(struct sta__verifier *v, const struct sta__memory_access *a
 {
     const struct sta__reg *pointer = sta__reg_of(v->state, a->reg);
     struct sta__frame *frame = frame_at(v, pointer);
+    bool is_known = sta__range_is_const(&pointer->n);
+    int32_t min = a->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smin);
+    int32_t end = a->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smax) +
+                  (int32_t)a->size;
+    int err = sta__dynptr_overwrite(v, frame, min, end);
 
-    if (sta__range_is_const(&pointer->n))
-        return store_known(v, frame, a->off + (int32_t)pointer->n.bits.value, a);
-    store_unknown(v, frame, a->off + (int32_t)pointer->n.smin,
-                  a->off + (int32_t)pointer->n.smax + (int32_t)a->size, a);
+    if (err || is_known)
+        return err ? err : store_known(v, frame, min, a);
+    store_unknown(v, frame, min, end, a);
     return 0;
 }
 
@@ -270,6 +274,14 @@ static void fill_part(struct sta__verifier *v, struct sta__frame *frame, int32_t
     }
 }
 
+/* Bytes of a dynptr are for helpers. */
+static int deny_dynptr(struct sta__verifier *v, const struct sta__frame *frame, int32_t off,
+                       int32_t min, int32_t size)
+{
+    return sta__deny(v, -EACCES, "invalid read from stack off %d+%d size %d", off,
+                     sta__dynptr_find(frame, min, min + size) - min, size);
+}
+
 static int load_known(struct sta__verifier *v, struct sta__frame *frame, int32_t off, uint32_t size,
                       int to)
 {
@@ -277,6 +289,8 @@ static int load_known(struct sta__verifier *v, struct sta__frame *frame, int32_t
 
     need_slots(v, frame, off, (int32_t)size);
     touch_slots(v, frame, off, (int32_t)size);
+    if (sta__dynptr_find(frame, off, off + (int32_t)size))
+        return deny_dynptr(v, frame, off, off, (int32_t)size);
     if (!sta__is_spill(slot)) {
         if (to >= 0)
             load_bytes(v, frame, off, off + (int32_t)size, to);
@@ -317,6 +331,8 @@ int sta__stack_load(struct sta__verifier *v, const struct sta__memory_access *a)
     end = a->off + (int32_t)pointer->n.smax + (int32_t)a->size;
     need_slots(v, frame, min, end - min);
     touch_slots(v, frame, min, end - min);
+    if (sta__dynptr_find(frame, min, end))
+        return deny_dynptr(v, frame, min, min, end - min);
     load_bytes(v, frame, min, end, a->value_reg);
     return 0;
 }
@@ -349,13 +365,18 @@ int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool 
     err = sta__stack_bounds(v, reg, pointer->off, size, access);
     if (err)
         return err;
+    min = pointer->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smin);
+    end = pointer->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smax) +
+          (int32_t)size;
+    if (sta__dynptr_find(frame, min, end))
+        return sta__deny(v, -EACCES,
+                         access == STA__WRITE ? "potential write to dynptr at off=%d disallowed"
+                                              : "invalid read from dynptr at off=%d",
+                         sta__dynptr_find(frame, min, end));
     if (fill && is_known) {
         *fill = (struct sta__fill){reg, size};
         return 0;
     }
-    min = pointer->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smin);
-    end = pointer->off + (int32_t)(is_known ? (int64_t)pointer->n.bits.value : pointer->n.smax) +
-          (int32_t)size;
     need_slots(v, frame, min, end - min);
     for (int32_t i = min; access == STA__WRITE && i < end; i++)
         clobber(frame, i);

@@ -113,6 +113,8 @@ struct sta__state *sta__state_copy(const struct sta__state *from)
         return NULL;
     state->frame = from->frame;
     state->unroll_depth = from->unroll_depth;
+    state->lock_map = from->lock_map;
+    state->lock_id = from->lock_id;
     state->parent = from->parent;
     state->depth = from->depth;
     for (uint32_t i = 0; i <= from->frame; i++) {

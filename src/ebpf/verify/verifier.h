@@ -197,6 +197,31 @@ int sta__stack_helper(struct sta__verifier *v, uint8_t reg, uint32_t size, bool 
 bool sta__stack_constant(struct sta__verifier *v, const struct sta__reg *reg, uint32_t size,
                          uint64_t *out);
 
+/* dynptr.c */
+#define STA__DYNPTR_LOCAL 1
+#define STA__DYNPTR_RING  2
+/* Bytes of a frame are about to be written. */
+int sta__dynptr_overwrite(struct sta__verifier *v, struct sta__frame *frame, int32_t min,
+                          int32_t end);
+/* The first of these bytes that is a dynptr's; 0: none is. */
+int sta__dynptr_find(const struct sta__frame *frame, int32_t min, int32_t end);
+/* Whether one may be made there; then it has been overwritten. */
+int sta__dynptr_check_room(struct sta__verifier *v, uint8_t reg);
+void sta__dynptr_make(struct sta__verifier *v, uint8_t reg, uint32_t kind, uint32_t ref);
+/* Whether there is one (of this kind, 0: any), and which. */
+int sta__dynptr_check(struct sta__verifier *v, uint8_t reg, uint32_t kind, uint32_t *id);
+/* It was given back. Returns what is to be released. */
+uint32_t sta__dynptr_end(struct sta__verifier *v, uint8_t reg);
+
+/* spin_lock.c */
+int sta__lock_take(struct sta__verifier *v, uint8_t reg);
+int sta__lock_give_back(struct sta__verifier *v, uint8_t reg);
+/* Whether this helper may be called now. */
+int sta__lock_check_call(struct sta__verifier *v, int32_t helper);
+/* Whether these bytes of a map's value may be read and written. */
+int sta__lock_check_access(struct sta__verifier *v, const struct sta__reg *pointer, int32_t off,
+                           uint32_t size);
+
 /* helper_call.c */
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn);
 

@@ -109,6 +109,7 @@ const char *sta__type_name(uint8_t type)
         [STA__REG_MEM_OR_NULL] = "mem_or_null",
         [STA__REG_RECORD] = "ringbuf_mem",
         [STA__REG_RECORD_OR_NULL] = "ringbuf_mem_or_null",
+        [STA__REG_DYNPTR] = "dynptr_ptr",
         [STA__REG_FUNC] = "func",
     };
 
@@ -265,7 +266,8 @@ static void add_slot(struct piece *p, const struct sta__slot *slot, uint32_t fra
     static const char letters[] = {[STA__BYTE_NONE] = '?',
                                    [STA__BYTE_MISC] = 'm',
                                    [STA__BYTE_ZERO] = '0',
-                                   [STA__BYTE_SPILL] = 's'};
+                                   [STA__BYTE_SPILL] = 's',
+                                   [STA__BYTE_DYNPTR] = 'd'};
 
     if (sta__is_spill(slot) && slot->bytes[0] == STA__BYTE_SPILL) {
         add_reg(p, &slot->spilled, frame);
