@@ -352,6 +352,19 @@ struct sta__fd_object *sta__fds_get_id(struct sta__bpf *bpf, enum sta__fd_kind k
     return object;
 }
 
+void sta__fds_each(struct sta__bpf *bpf,
+                   void (*visit)(const struct sta__fd_object *object, void *data), void *data)
+{
+    struct sta__lock_state saved;
+
+    sta__lock(&bpf->lock, &saved);
+    for (uint32_t i = 0; i < STA__FDS_BUCKETS; i++) {
+        for (struct sta__fd_object *object = bpf->buckets[i]; object; object = object->next)
+            visit(object, data);
+    }
+    sta__unlock(&bpf->lock, &saved);
+}
+
 uint32_t sta__fds_next_id(struct sta__bpf *bpf, enum sta__fd_kind kind, uint32_t id)
 {
     struct sta__lock_state saved;
