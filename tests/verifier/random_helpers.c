@@ -129,7 +129,7 @@ static void prints(struct generator *g)
     EMIT(CALL(trace_vprintk));
 }
 
-/* The constants at 24 are "foo%d", at 27 "%d", at 28 "d", at 29 "". */
+/* The constants at 32 are "foo%d", at 35 "%d", at 36 "d", at 37 "". */
 static void formats(struct generator *g)
 {
     int value = find(g, VALUE);
@@ -140,8 +140,9 @@ static void formats(struct generator *g)
         EMIT(MOVX(R1, R10), ADD(R1, -48), MOV(R2, some_size(g, 48)));
     if (chance(g, 10))
         EMIT(MOV(R1, 0), MOV(R2, chance(g, 10)));
-    EMIT(LD_VALUE(R3, chance(g, 95) ? MAP_RODATA : MAP_RDONLY, 24 + (int)pick(g, 7)), MOVX(R4, R10),
-         ADD(R4, -16), MOV(R5, 8 * (int)pick(g, 3) + (chance(g, 2) ? 4 : 0)), CALL(snprintf));
+    EMIT(LD_VALUE(R3, chance(g, 95) ? MAP_RODATA : MAP_RDONLY, 30 + (int)pick(g, 10)),
+         MOVX(R4, R10), ADD(R4, -16), MOV(R5, 8 * (int)pick(g, 3) + (chance(g, 2) ? 4 : 0)),
+         CALL(snprintf));
 }
 
 static void reads_number(struct generator *g)
@@ -175,7 +176,7 @@ void random_text(struct generator *g)
         break;
     case 3:
         some_memory(g, R1, R2);
-        EMIT(LD_VALUE(R3, MAP_RODATA, 24 + (int)pick(g, 40)), CALL(strncmp));
+        EMIT(LD_VALUE(R3, MAP_RODATA, 24 + (int)pick(g, 41)), CALL(strncmp));
         break;
     case 4:
         EMIT(MOV(R1, 0), MOV(R2, 0), MOVX(R3, R10), ADD(R3, -8 * (int)(1 + pick(g, 3))),
