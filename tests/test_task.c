@@ -365,7 +365,7 @@ static int64_t read_at(uint64_t address, void *to, uint64_t size)
 /* What nobody knows is zero, also around fields; what is no object cannot be read. */
 VICTIM(the_rest_of_the_image_is_zeros)
 {
-    uint64_t task = sta__task_address((uint32_t)gettid(), STA__TASK_TASK);
+    uint64_t task = sta__task_address(sta__task_self(), STA__TASK_TASK);
     uint32_t pid = sta__task_offsets[STA__FIELD_PID];
     uint8_t bytes[4096], around[16];
 
@@ -388,7 +388,7 @@ VICTIM(the_rest_of_the_image_is_zeros)
 
 VICTIM(names_are_read_as_strings)
 {
-    uint64_t comm = sta__task_address((uint32_t)gettid(), STA__TASK_TASK);
+    uint64_t comm = sta__task_address(sta__task_self(), STA__TASK_TASK);
     char name[32];
 
     load_ours();
