@@ -2,11 +2,11 @@
 /*
  * The image of tasks: what programs read behind bpf_get_current_task().
  *
- * Nothing is stored. An address in the image says which thread and which of the kernel's structs,
- * and reading it with bpf_probe_read_kernel() finds out what the fields have right then, by system
- * calls or in /proc: after a fork, setuid, setns or a parent's end it is right by itself, and a
- * program pays for the fields that it reads. The addresses look like the kernel's, where nothing of
- * the process can be.
+ * There is no memory of it. An address in the image says which thread and which of the kernel's
+ * structs, and reading it with bpf_probe_read_kernel() finds out what the fields have right then,
+ * by system calls or in /proc: after a fork, setuid, setns or a parent's end it is right by itself,
+ * and a program pays for the fields that it reads. (What changes seldom, and not unseen, is kept:
+ * see task_values.c.) The addresses look like the kernel's, where nothing of the process can be.
  *
  *      STA__TASK_BASE | is a process's first thread | thread id << 18 | object and offset
  *

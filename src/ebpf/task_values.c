@@ -6,9 +6,11 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/copy_user.h"
 #include "base/gate.h"
 #include "base/ids.h"
 #include "base/memory.h"
+#include "base/quiesce.h"
 #include "ebpf/proc.h"
 #include "ebpf/task.h"
 
@@ -52,6 +54,48 @@ static uint32_t parent_of(uint32_t who)
     return sta__proc_stat(tid_of(who), &stat) ? stat.ppid : 0;
 }
 
+/*
+ * What is the same until the thread becomes another one or changes its namespaces, which is seen
+ * (sta__self_forget_ids) while the transformer is installed, and that is told by whether faults are
+ * handled, and since when. A thread that has no record may be a child of which nothing was seen.
+ */
+static STA__THREAD_LOCAL struct {
+    uint32_t changes, generation; /* when it was found out */
+    uint64_t start_ticks;         /* 0: not yet, as below */
+    uint32_t namespaces[STA__TASK_OBJECTS];
+} kept;
+
+static bool keeps(uint32_t who)
+{
+    uint32_t generation = atomic_load_explicit(&sta__faults_generation, memory_order_acquire);
+
+    if (generation == STA__FAULTS_NOBODY || !is_self(who) ||
+        atomic_load_explicit(&sta__self.reader->owner, memory_order_relaxed) != sta__self.owner)
+        return false;
+    if (kept.changes == sta__self.changes && kept.generation == generation)
+        return true;
+    kept.start_ticks = 0;
+    for (unsigned i = 0; i < STA__TASK_OBJECTS; i++)
+        ((volatile uint32_t *)kept.namespaces)[i] = 0;
+    kept.changes = sta__self.changes;
+    kept.generation = generation;
+    return true;
+}
+
+static uint64_t start_ticks_of(uint32_t who)
+{
+    struct sta__proc_stat stat;
+    bool is_kept = keeps(who);
+
+    if (is_kept && kept.start_ticks)
+        return kept.start_ticks;
+    if (!sta__proc_stat(tid_of(who), &stat))
+        return 0;
+    if (is_kept)
+        kept.start_ticks = stat.start_ticks;
+    return stat.start_ticks;
+}
+
 static uint32_t flags_of(uint32_t who)
 {
     struct sta__proc_stat stat;
@@ -62,14 +106,10 @@ static uint32_t flags_of(uint32_t who)
 /* In ns since the system was started; `clock`: what it is counted by. */
 static uint64_t start_of(uint32_t who, int clock)
 {
-    struct sta__proc_stat stat;
-    uint64_t start, asleep = 0;
+    uint64_t start = start_ticks_of(who) * NS_PER_TICK, asleep = 0;
 
-    if (!sta__proc_stat(tid_of(who), &stat))
-        return 0;
-    start = stat.start_ticks * NS_PER_TICK;
-    if (clock ==
-        CLOCK_MONOTONIC) /* how long the system has been suspended; 0 but for noise, if not */
+    /* How long the system has been suspended; 0 but for noise, if it has not. */
+    if (clock == CLOCK_MONOTONIC)
         asleep = sta__clock_ns(CLOCK_BOOTTIME) - sta__clock_ns(CLOCK_MONOTONIC);
     return asleep < NS_PER_TICK ? start : start - asleep;
 }
@@ -100,13 +140,21 @@ static uint32_t id_of(uint32_t who, bool is_group, unsigned which)
     return ids[which];
 }
 
-static uint32_t namespace_of(uint32_t who, const char *name)
+/* A namespace's inode has its number. */
+static uint32_t namespace_of(uint32_t who, enum sta__task_object object, const char *name)
 {
     char path[STA__PROC_PATH_MAX];
+    bool is_kept = keeps(who);
     struct stat stat;
 
+    if (is_kept && kept.namespaces[object])
+        return kept.namespaces[object];
     sta__proc_path(path, tid_of(who), name);
-    return STA__RAW4(SYS_newfstatat, AT_FDCWD, path, &stat, 0) == 0 ? (uint32_t)stat.st_ino : 0;
+    if (STA__RAW4(SYS_newfstatat, AT_FDCWD, path, &stat, 0) < 0)
+        return 0;
+    if (is_kept)
+        kept.namespaces[object] = (uint32_t)stat.st_ino;
+    return (uint32_t)stat.st_ino;
 }
 
 /* struct new_utsname is what uname(2) gives. Of other processes' names nothing is known. */
@@ -143,21 +191,21 @@ static uint32_t number_of(enum sta__task_field field, uint32_t who)
     case STA__FIELD_FSGID:
         return id_of(who, true, STA__PROC_FILE_SYSTEM);
     case STA__FIELD_UTS_INUM:
-        return namespace_of(who, "ns/uts");
+        return namespace_of(who, STA__TASK_UTS, "ns/uts");
     case STA__FIELD_IPC_INUM:
-        return namespace_of(who, "ns/ipc");
+        return namespace_of(who, STA__TASK_IPC, "ns/ipc");
     case STA__FIELD_MNT_INUM:
-        return namespace_of(who, "ns/mnt");
+        return namespace_of(who, STA__TASK_MNT, "ns/mnt");
     case STA__FIELD_PID_INUM:
-        return namespace_of(who, "ns/pid_for_children");
+        return namespace_of(who, STA__TASK_PID_NS, "ns/pid_for_children");
     case STA__FIELD_NET_INUM:
-        return namespace_of(who, "ns/net");
+        return namespace_of(who, STA__TASK_NET, "ns/net");
     case STA__FIELD_TIME_INUM:
-        return namespace_of(who, "ns/time");
+        return namespace_of(who, STA__TASK_TIME, "ns/time");
     case STA__FIELD_CGROUP_INUM:
-        return namespace_of(who, "ns/cgroup");
+        return namespace_of(who, STA__TASK_CGROUP, "ns/cgroup");
     case STA__FIELD_USER_INUM:
-        return namespace_of(who, "ns/user");
+        return namespace_of(who, STA__TASK_USER, "ns/user");
     default: /* exit_code: it has not ended yet */
         return 0;
     }

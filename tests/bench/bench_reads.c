@@ -16,6 +16,7 @@
 
 #include "bench.h"
 
+#include "base/clock.h"
 #include "base/copy_user.h"
 #include "ebpf/helpers.h"
 #include "ebpf/task.h"
@@ -186,6 +187,7 @@ int main(int argc, char **argv)
     must(sta_transform_install(sta, NULL), "sta_transform_install");
     sta__copy_want();
     sta__task_prepare(&silent);
+    sta__clock_prepare();
     measure();
     print_table();
     sta_free(sta);
