@@ -216,13 +216,6 @@ STA__NOINLINE void sta__hash_repair(struct sta_map *map, uint32_t bucket)
     }
 }
 
-STA__INLINE void *lookup_sized(struct sta_map *map, const void *key, uint32_t key_size)
-{
-    struct sta__elem *elem = sta__hash_find(&map->hash, key, key_size);
-
-    return elem ? sta__hash_value(&map->hash, elem) : NULL;
-}
-
 /* The element's last key may have left them. */
 static void clear_locks(struct sta_map *map, uint32_t index)
 {
@@ -269,59 +262,59 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
     return err;
 }
 
-STA__INLINE long update_sized(struct sta_map *map, const void *key, uint32_t key_size,
-                              const void *value, uint64_t flags)
+static void *lookup(struct sta_map *map, const void *key)
 {
-    if (!sta__value_flags_are_valid(map, flags))
-        return -EINVAL;
-    if (map->hash.other_value == 0 && flags != BPF_NOEXIST) {
-        uint32_t version = 0;
-        struct sta__elem *elem = sta__hash_find_version(&map->hash, key, key_size, &version);
+    struct sta__elem *elem = sta__hash_find(&map->hash, key, map->key_size);
 
-        if (elem && sta__hash_set_word(elem, version, sta__word_of(value, map->value_size)))
-            return 0;
-    }
+    return elem ? sta__hash_value(&map->hash, elem) : NULL;
+}
+
+STA__INLINE struct sta__elem *find_word(const struct sta_map *map, const void *key,
+                                        uint32_t key_size, uint32_t *version)
+{
+    return sta__hash_find_sized(&map->hash, key, key_size, sta__hash_word_elem_size(key_size),
+                                version);
+}
+
+/* The value is at the element's beginning. */
+STA__INLINE void *lookup_word(const struct sta_map *map, const void *key, uint32_t key_size)
+{
+    return find_word(map, key, key_size, NULL);
+}
+
+/* `elem`: that has the key, with its version, or NULL. */
+STA__INLINE long update_word_in(struct sta_map *map, struct sta__elem *elem, uint32_t version,
+                                const void *key, const void *value, uint64_t flags)
+{
+    if (sta__likely(elem && flags != BPF_NOEXIST) &&
+        sta__hash_set_word(elem, version, sta__word_of(value, map->value_size)))
+        return 0;
     return update_locked(map, key, value, flags);
 }
 
-static void *lookup(struct sta_map *map, const void *key)
+STA__INLINE long update_word(struct sta_map *map, const void *key, uint32_t key_size,
+                             const void *value, uint64_t flags)
 {
-    return lookup_sized(map, key, map->key_size);
-}
+    struct sta__elem *elem;
+    uint32_t version = 0;
 
-static void *lookup4(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 4);
-}
-
-static void *lookup8(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 8);
-}
-
-static void *lookup16(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 16);
+    if (sta__unlikely(flags > BPF_EXIST))
+        return -EINVAL;
+    elem = find_word(map, key, key_size, &version);
+    return update_word_in(map, elem, version, key, value, flags);
 }
 
 static long update(struct sta_map *map, const void *key, const void *value, uint64_t flags)
 {
-    return update_sized(map, key, map->key_size, value, flags);
-}
+    struct sta__elem *elem;
+    uint32_t version = 0;
 
-static long update4(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 4, value, flags);
-}
-
-static long update8(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 8, value, flags);
-}
-
-static long update16(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 16, value, flags);
+    if (sta__unlikely(!sta__value_flags_are_valid(map, flags)))
+        return -EINVAL;
+    if (map->hash.other_value)
+        return update_locked(map, key, value, flags);
+    elem = sta__hash_find_version(&map->hash, key, map->key_size, &version);
+    return update_word_in(map, elem, version, key, value, flags);
 }
 
 long sta__hash_remove(struct sta_map *map, const void *key)
@@ -400,9 +393,24 @@ static long read_value(struct sta_map *map, const void *key, void *value)
     }
 
 const struct sta__map_ops sta__hash_ops = OPS(lookup, update);
-const struct sta__map_ops sta__hash4_ops = OPS(lookup4, update4);
-const struct sta__map_ops sta__hash8_ops = OPS(lookup8, update8);
-const struct sta__map_ops sta__hash16_ops = OPS(lookup16, update16);
+
+/* Values of one word, by the size of the keys. */
+#define WORD_OPS(size)                                                                       \
+    static void *lookup##size##_word(struct sta_map *map, const void *key)                   \
+    {                                                                                        \
+        return lookup_word(map, key, size);                                                  \
+    }                                                                                        \
+    static long update##size##_word(struct sta_map *map, const void *key, const void *value, \
+                                    uint64_t flags)                                          \
+    {                                                                                        \
+        return update_word(map, key, size, value, flags);                                    \
+    }                                                                                        \
+    const struct sta__map_ops sta__hash##size##_word_ops =                                   \
+        OPS(lookup##size##_word, update##size##_word)
+
+WORD_OPS(4);
+WORD_OPS(8);
+WORD_OPS(16);
 
 /* LRU: looking up is using, for programs; hosts may look without that counting. */
 static void *lookup_lru(struct sta_map *map, const void *key)
