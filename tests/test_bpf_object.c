@@ -410,6 +410,81 @@ VICTIM(it_loads_while_another_registry_has_the_transformer)
     load_beside(STA_METHOD_REWRITE, true);
 }
 
+VICTIM(it_loads_while_the_process_emulates)
+{
+    struct sta *sta = quiet_registry();
+    struct sta_object *object;
+
+    CHECK_EQ(sta_emulate_process(NULL), 0);
+    CHECK_EQ(sta_emulate_process(NULL), 0);
+    object = open_object(sta, "sections");
+    load(object);
+    CHECK(sta_object_map(object, ".bss") != NULL);
+    sta_object_close(object);
+    sta_free(sta);
+}
+
+static void *load_often(void *sta)
+{
+    for (int i = 0; i < 20; i++) {
+        struct sta_object *object = open_object(sta, i % 2 ? "sections" : "maps");
+
+        load(object);
+        CHECK(sta_object_map(object, ".bss") != NULL);
+        sta_object_close(object);
+    }
+    return NULL;
+}
+
+VICTIM(threads_load_at_the_same_time)
+{
+    struct sta *sta = quiet_registry();
+    pthread_t threads[4];
+
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, load_often, sta), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    sta_free(sta);
+}
+
+static void *attach_often(void *sta)
+{
+    struct sta_object *object = open_object(sta, "sections");
+
+    load(object);
+    for (int i = 0; i < 50; i++) {
+        attach_all(object, 6);
+        CHECK_EQ(sta_object_detach(object), 0);
+    }
+    sta_object_close(object);
+    return NULL;
+}
+
+static void *call_often(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&is_done))
+        getppid();
+    return NULL;
+}
+
+VICTIM(threads_attach_under_load)
+{
+    struct sta *sta = quiet_registry();
+    pthread_t threads[2], caller;
+
+    install(sta);
+    CHECK_EQ(pthread_create(&caller, NULL, call_often, NULL), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, attach_often, sta), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&is_done, true);
+    pthread_join(caller, NULL);
+    sta_free(sta);
+}
+
 /* As kernels before 5.11: prctl(2) knows nothing of Syscall User Dispatch. */
 static void forbid_user_dispatch(void)
 {
@@ -479,6 +554,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(it_loads_while_calls_are_rewritten),
         cmocka_unit_test(it_loads_while_calls_are_dispatched),
         cmocka_unit_test(it_loads_while_another_registry_has_the_transformer),
+        cmocka_unit_test(it_loads_while_the_process_emulates),
+        cmocka_unit_test(threads_load_at_the_same_time),
+        cmocka_unit_test(threads_attach_under_load),
         cmocka_unit_test(without_user_dispatch_code_is_rewritten_and_restored),
         cmocka_unit_test(nothing_is_loaded_inside_a_callback),
     };
