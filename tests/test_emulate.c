@@ -2,15 +2,10 @@
 /* libbpf, as it is used for the kernel, with and without the kernel: the same code in both. */
 #include "intercept.h"
 
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 
-#include <sta/bpfcall.h>
-
 #include "bpf/emulated.h"
+#include "emulate.h"
 
 #define LINES_MAX 256
 #define LINE_SIZE 96
@@ -34,11 +29,6 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 }
 
 /* The host: nothing here knows of the library. */
-
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-    return getenv("STA_TEST_LOG") ? vfprintf(stderr, format, args) : level == LIBBPF_DEBUG ? 0 : 0;
-}
 
 static int on_record(void *from, void *data, size_t size)
 {
@@ -228,32 +218,6 @@ static void sort_samples(struct account *of)
     qsort(of->lines[first], (size_t)(end - first), LINE_SIZE, compare_lines);
 }
 
-static int open_fds(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 2048; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
-static struct sta *emulate(void)
-{
-    const struct sta_emulate_options options = {.size = sizeof(options), .log = log_to_stderr};
-    struct sta *sta = new_registry();
-
-    CHECK_EQ(sta_emulate_start(sta, getenv("STA_TEST_LOG") ? &options : NULL), 0);
-    install(sta);
-    return sta;
-}
-
-static void end_emulation(struct sta *sta)
-{
-    remove_transformer(sta);
-    CHECK_EQ(sta_emulate_stop(sta), 0);
-    sta_free(sta);
-}
-
 static void need_objects(void)
 {
     if (!BPF_OBJECT_DIR[0])
@@ -338,143 +302,19 @@ VICTIM(it_takes_no_privilege)
     CHECK(was_noted("emulated.bss: 12"));
 }
 
-/* By hand: what bpf(2) is used for without object files. */
-
-static int load_counter(int map)
+/* Hooks have 64 KiB of stack then. */
+VICTIM(it_works_on_private_stacks)
 {
-    /* lookup(map, &(u32){0}): ++ */
-    const struct bpf_insn insns[] = {
-        {.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = -4},
-        {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10},
-        {.code = BPF_ALU64 | BPF_ADD, .dst_reg = 2, .imm = -4},
-        {.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map},
-        {0},
-        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem},
-        {.code = BPF_JMP | BPF_JEQ, .off = 2},
-        {.code = BPF_ALU64 | BPF_MOV, .dst_reg = 1, .imm = 1},
-        {.code = BPF_STX | BPF_ATOMIC | BPF_DW, .src_reg = 1, .imm = BPF_ADD},
-        {.code = BPF_ALU64 | BPF_MOV},
-        {.code = BPF_JMP | BPF_EXIT},
-    };
-    int fd =
-        bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "counter", "GPL", insns, COUNT_OF(insns), NULL);
+    struct sta *sta;
 
-    CHECK(fd >= 0);
-    return fd;
-}
-
-static int new_counters(void)
-{
-    int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "counters", 4, 8, 1, NULL);
-
-    CHECK(fd >= 0);
-    return fd;
-}
-
-static uint64_t count_in(int map)
-{
-    uint32_t key = 0;
-    uint64_t value = 0;
-
-    CHECK_EQ(bpf_map_lookup_elem(map, &key, &value), 0);
-    return value;
-}
-
-static void *attach_and_detach(void *unused)
-{
-    (void)unused;
-    for (int i = 0; i < 50; i++) {
-        int map = new_counters(), program = load_counter(map);
-        int link = bpf_raw_tracepoint_open("sys_enter", program);
-        uint64_t count;
-
-        CHECK(link >= 0);
-        getpgid(0);
-        CHECK(count_in(map) > 0);
-        CHECK_EQ(close(link), 0);
-        count = count_in(map);
-        getpgid(0);
-        CHECK_EQ(count_in(map), count); /* nobody's calls count any more */
-        CHECK_EQ(close(program), 0);
-        CHECK_EQ(close(map), 0);
-    }
-    return NULL;
-}
-
-VICTIM(threads_attach_and_detach_at_the_same_time)
-{
-    struct sta *sta = emulate();
-    pthread_t threads[4];
-    int fds;
-
-    libbpf_set_print(quiet);
-    fds = open_fds();
-    for (int i = 0; i < 4; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, attach_and_detach, NULL), 0);
-    for (int i = 0; i < 4; i++)
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
-    CHECK_EQ(open_fds(), fds);
-    end_emulation(sta);
-}
-
-/* It is counted with its parent, and can go on alone. */
-VICTIM(a_child_has_the_same_maps_and_links)
-{
-    struct sta *sta = emulate();
-    int map = new_counters(), program = load_counter(map);
-    int link = bpf_raw_tracepoint_open("sys_enter", program);
-    uint64_t count = count_in(map);
-    pid_t child;
-
-    CHECK(link >= 0);
-    child = fork();
-    if (child == 0) {
-        for (int i = 0; i < 100; i++)
-            getpgid(0);
-        CHECK_EQ(close(link), 0); /* the parent has it, and so it goes on */
-        count = count_in(map);
-        getpgid(0);
-        CHECK(count_in(map) > count);
-        CHECK_EQ(bpf_map_create(BPF_MAP_TYPE_ARRAY, "counters", 4, 8, 1, NULL), link);
-        _exit(0);
-    }
-    CHECK_EQ(status_of(child), 0);
-    CHECK(count_in(map) >= count + 100);
-    CHECK_EQ(close(link), 0);
-    count = count_in(map);
-    getpgid(0);
-    CHECK_EQ(count_in(map), count);
-    close(program);
-    close(map);
-    end_emulation(sta);
-}
-
-VICTIM(the_end_of_emulation_detaches_all)
-{
-    struct sta *sta = emulate();
-    int map = new_counters(), program = load_counter(map);
-    int link = bpf_raw_tracepoint_open("sys_enter", program);
-    struct sta_map *kept = NULL;
-    uint64_t count, later;
-
-    CHECK(link >= 0);
-    getpgid(0);
-    CHECK_EQ(sta_map_open_fd(&kept, map, NULL), 0);
-    CHECK_EQ(sta_emulate_stop(sta), 0);
-    CHECK_EQ(sta_map_lookup(kept, &(uint32_t){0}, &count, 0), 0);
-    CHECK(count > 0);
-    getpgid(0);
-    CHECK_EQ(sta_map_lookup(kept, &(uint32_t){0}, &later, 0), 0);
-    CHECK_EQ(later, count);
-    CHECK_EQ(close(link), 0);
-    CHECK_EQ(close(program), 0);
-    CHECK_EQ(close(map), 0);
-    sta_map_close(kept);
-    CHECK_EQ(sta_emulate_stop(sta), -ENOENT);
+    need_objects();
+    account = shared_memory(sizeof(*account));
+    sta = new_registry();
     CHECK_EQ(sta_emulate_start(sta, NULL), 0);
-    CHECK_EQ(sta_emulate_start(sta, NULL), -EBUSY);
-    close(new_counters());
+    CHECK_EQ(try_install(sta, STA_TRANSFORM_PRIVATE_STACK), 0);
+    whole_host();
     end_emulation(sta);
+    CHECK(was_noted("inner: 400"));
 }
 
 int main(int argc, char **argv)
@@ -482,9 +322,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_written_for_the_kernel_sees_the_same),
         cmocka_unit_test(it_takes_no_privilege),
-        cmocka_unit_test(threads_attach_and_detach_at_the_same_time),
-        cmocka_unit_test(a_child_has_the_same_maps_and_links),
-        cmocka_unit_test(the_end_of_emulation_detaches_all),
+        cmocka_unit_test(it_works_on_private_stacks),
     };
 
     return run_interception_tests(argc, argv, tests);

@@ -66,7 +66,7 @@ static int fill_output(struct sta__perf_event *event, int pid, int cpu)
         return -EINVAL;
     event->cpu = (uint32_t)cpu;
     fd = STA__RAW2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
-    event->object.poll_fd = (int)fd;
+    event->object.poll_fd = fd < 0 ? -1 : sta__fds_move_own((int)fd);
     return fd < 0 ? (int)fd : 0;
 }
 
