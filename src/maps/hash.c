@@ -7,8 +7,8 @@
 #include "maps/shared.h"
 
 #define NONE        UINT32_MAX
-#define SWEEP_EVERY 1024 /* times that no element was free */
-#define READ_TRIES  8    /* before a reader takes the lock */
+#define SWEEP_EVERY 1024u /* times that no element was free, or as often as there are buckets */
+#define READ_TRIES  8     /* before a reader takes the lock */
 
 static struct sta__map_hint *hint_of_cpu(struct sta_map *map)
 {
@@ -140,6 +140,14 @@ static bool is_known_full(struct sta_map *map)
     return false;
 }
 
+/* At first, and then seldom enough for it to cost little each time. */
+static bool is_time_to_sweep(struct sta_map *map)
+{
+    uint32_t often = map->hash.bucket_mask | (SWEEP_EVERY - 1);
+
+    return (atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) & often) == 0;
+}
+
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
 {
     uint32_t index = NONE;
@@ -150,13 +158,17 @@ uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
             return index;
         index = claim_or_prove(map, bucket);
     }
-    if (index == NONE &&
-        atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY ==
-            0) {
+    if (index == NONE && is_time_to_sweep(map)) {
         sweep(map, bucket);
         index = claim_or_prove(map, bucket);
     }
     return index;
+}
+
+/* Release: who counts it finds the element free. */
+static void note_freed(struct sta__map_hint *hint)
+{
+    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
 }
 
 static void give_back(struct sta_map *map, uint32_t index)
@@ -168,8 +180,7 @@ static void give_back(struct sta_map *map, uint32_t index)
     atomic_store_explicit(&hint->word, index / 64, memory_order_relaxed);
     /* Release: whoever has it next comes after all that was done to it. */
     atomic_store_explicit(&sta__hash_elem(hash, index)->owner, 0, memory_order_release);
-    /* Release: who counts it finds the element free. */
-    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
+    note_freed(hint);
 }
 
 void sta__hash_publish(struct sta_map *map, uint32_t bucket, uint32_t index, const void *key)
@@ -214,6 +225,7 @@ STA__NOINLINE void sta__hash_repair(struct sta_map *map, uint32_t bucket)
             !is_in_chain(hash, bucket, i))
             give_back(map, i);
     }
+    note_freed(hint_of_cpu(map)); /* what was perhaps given back, and not counted any more */
 }
 
 /* The element's last key may have left them. */
