@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "bpf/sections.h"
 
@@ -192,6 +193,33 @@ VICTIM(maps_are_wired_as_the_source_says)
     for (uint32_t i = 1; i < sta_map_cpus(); i++)
         numbers[0] += numbers[i];
     CHECK(numbers[0] >= 5);
+    sta_object_close(object);
+    sta_free(sta);
+}
+
+VICTIM(the_rest_of_what_libbpf_does_works)
+{
+    struct sta *sta = quiet_registry();
+    struct sta_object *object = open_object(sta, "more");
+    unsigned major, minor;
+    struct utsname name;
+
+    CHECK_EQ(*(int *)number(object, "custom"), 7);
+    install(sta);
+    attach_all(object, 2);
+    getuid();
+    getuid();
+    CHECK_EQ(uname(&name), 0);
+    CHECK_EQ(sscanf(name.release, "%u.%u", &major, &minor), 2);
+    CHECK_EQ(*(int *)number(object, "kernel_version") >> 8, major << 8 | minor);
+    CHECK_EQ(*(int *)number(object, "numbers"), 28);
+    CHECK_EQ(*(int *)number(object, "tail_calls"), 2);
+    *(int *)number(object, "custom") = 1;
+    getuid();
+    CHECK_EQ(*(int *)number(object, "numbers"), 30);
+    getppid();
+    CHECK_EQ(*(int *)number(object, "tail_calls"), 4);
+    CHECK(sta_object_program(object, "not_loaded") == NULL);
     sta_object_close(object);
     sta_free(sta);
 }
@@ -544,6 +572,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(typed_tracepoints_see_all_calls),
         cmocka_unit_test(maps_and_programs_are_found_by_name),
         cmocka_unit_test(maps_are_wired_as_the_source_says),
+        cmocka_unit_test(the_rest_of_what_libbpf_does_works),
         cmocka_unit_test(what_cannot_be_attached_is_refused_by_name),
         cmocka_unit_test(or_left_out_if_that_is_asked_for),
         cmocka_unit_test(an_unsafe_program_is_refused_with_the_verifiers_reason),
