@@ -28,6 +28,18 @@ bench_intercept_fills_its_tables()
     done
 }
 
+bench_object_fills_its_table()
+{
+    command -v clang >/dev/null || return 0
+    "$STA_BUILD_DIR/tests/bench/bench_object" --quick >"$work/table" ||
+        fail "bench_object: status $?" "$(cat "$work/table")"
+    local row
+    for row in 'open' 'load: relocate, make maps, verify, compile' 'attach' 'all three' 'detach and close'; do
+        grep -qE "^ +$row +[0-9.]+ +[0-9.]+" "$work/table" ||
+            fail "no figures for '$row' in:" "$(cat "$work/table")"
+    done
+}
+
 bench_maps_fills_its_table()
 {
     "$STA_BUILD_DIR/tests/bench/bench_maps" --quick >"$work/table" ||
@@ -79,3 +91,4 @@ bench_maps_fills_its_table
 bench_reads_fills_its_table
 bench_vm_fills_its_tables
 benches_refuse_what_they_do_not_know
+bench_object_fills_its_table

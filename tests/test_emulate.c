@@ -2,15 +2,10 @@
 /* libbpf, as it is used for the kernel, with and without the kernel: the same code in both. */
 #include "intercept.h"
 
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 
-#include <sta/bpfcall.h>
-
 #include "bpf/emulated.h"
+#include "emulate.h"
 
 #define LINES_MAX 256
 #define LINE_SIZE 96
@@ -34,11 +29,6 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 }
 
 /* The host: nothing here knows of the library. */
-
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-    return getenv("STA_TEST_LOG") ? vfprintf(stderr, format, args) : level == LIBBPF_DEBUG ? 0 : 0;
-}
 
 static int on_record(void *from, void *data, size_t size)
 {
@@ -228,32 +218,6 @@ static void sort_samples(struct account *of)
     qsort(of->lines[first], (size_t)(end - first), LINE_SIZE, compare_lines);
 }
 
-static int open_fds(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 2048; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
-static struct sta *emulate(void)
-{
-    const struct sta_emulate_options options = {.size = sizeof(options), .log = log_to_stderr};
-    struct sta *sta = new_registry();
-
-    CHECK_EQ(sta_emulate_start(sta, getenv("STA_TEST_LOG") ? &options : NULL), 0);
-    install(sta);
-    return sta;
-}
-
-static void end_emulation(struct sta *sta)
-{
-    remove_transformer(sta);
-    CHECK_EQ(sta_emulate_stop(sta), 0);
-    sta_free(sta);
-}
-
 static void need_objects(void)
 {
     if (!BPF_OBJECT_DIR[0])
@@ -338,11 +302,27 @@ VICTIM(it_takes_no_privilege)
     CHECK(was_noted("emulated.bss: 12"));
 }
 
+/* Hooks have 64 KiB of stack then. */
+VICTIM(it_works_on_private_stacks)
+{
+    struct sta *sta;
+
+    need_objects();
+    account = shared_memory(sizeof(*account));
+    sta = new_registry();
+    CHECK_EQ(sta_emulate_start(sta, NULL), 0);
+    CHECK_EQ(try_install(sta, STA_TRANSFORM_PRIVATE_STACK), 0);
+    whole_host();
+    end_emulation(sta);
+    CHECK(was_noted("inner: 400"));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_written_for_the_kernel_sees_the_same),
         cmocka_unit_test(it_takes_no_privilege),
+        cmocka_unit_test(it_works_on_private_stacks),
     };
 
     return run_interception_tests(argc, argv, tests);

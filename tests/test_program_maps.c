@@ -192,6 +192,76 @@ static void walks_visit_every_element(void **state)
     sta_map_close(maps[3]);
 }
 
+/* Look-ups that are compiled in place are the map's own: r0 = what is at the key that the context
+ * has, or 99. */
+static const struct bpf_insn looking_up[] = {
+    I(LDXW, 6, 1, 16, 0), I(STXW, 10, 6, -4, 0),  I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4),
+    WIDE_MAP(1, 1, 0, 0), CALL(map_lookup_elem),  I(JEQ64K, 0, 0, 2, 0),  I(LDXDW, 0, 0, 0, 0),
+    I(EXIT, 0, 0, 0, 0),  I(MOV64K, 0, 0, 0, 99), I(EXIT, 0, 0, 0, 0),
+};
+/* The same with map 0 for keys below 3, else with map 1: the call does not know which. */
+static const struct bpf_insn choosing[] = {
+    I(LDXW, 6, 1, 16, 0),  I(STXW, 10, 6, -4, 0), I(MOV64X, 2, 10, 0, 0), I(ADD64K, 2, 0, 0, -4),
+    WIDE_MAP(1, 1, 0, 0),  I(JLT64K, 6, 0, 2, 3), WIDE_MAP(1, 1, 1, 0),   CALL(map_lookup_elem),
+    I(JEQ64K, 0, 0, 2, 0), I(LDXDW, 0, 0, 0, 0),  I(EXIT, 0, 0, 0, 0),    I(MOV64K, 0, 0, 0, 99),
+    I(EXIT, 0, 0, 0, 0),
+};
+
+static uint64_t run_with(struct sta_program *program, uint32_t key)
+{
+    uint64_t ret = UINT64_MAX;
+    uint32_t ctx[16] = {[4] = key};
+
+    must_equal(sta_program_run(program, ctx, sizeof(ctx), &ret), 0);
+    return ret;
+}
+
+static void fill_with_keys(struct sta_map *map, uint32_t base)
+{
+    uint64_t value[8] = {0};
+
+    for (uint32_t key = 0; key < map->max_entries; key++) {
+        value[0] = base + key;
+        must_equal(sta_map_update(map, &key, value, BPF_ANY), 0);
+    }
+}
+
+static void look_ups_in_place_are_the_maps_own(void **state)
+{
+    static const struct {
+        uint32_t type, value_size, max_entries;
+    } kinds[] = {{BPF_MAP_TYPE_ARRAY, 8, 1},   {BPF_MAP_TYPE_ARRAY, 8, 5},
+                 {BPF_MAP_TYPE_ARRAY, 24, 5},  {BPF_MAP_TYPE_ARRAY, 64, 1},
+                 {BPF_MAP_TYPE_ARRAY, 20, 1},  {BPF_MAP_TYPE_HASH, 8, 5},
+                 {BPF_MAP_TYPE_LRU_HASH, 8, 5}};
+
+    (void)state;
+    maps[1] = make_map(BPF_MAP_TYPE_ARRAY, 4, 16, 7);
+    fill_with_keys(maps[1], 500);
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        maps[0] = make_map(kinds[i].type, 4, kinds[i].value_size, kinds[i].max_entries);
+        fill_with_keys(maps[0], 100);
+        for (size_t mode = 0; mode < COUNT(modes); mode++) {
+            struct sta_program *program = load(looking_up, COUNT(looking_up), modes[mode]);
+            struct sta_program *chooser = load(choosing, COUNT(choosing), modes[mode]);
+
+            for (uint32_t key = 0; key < 9; key++) {
+                uint64_t first = key < kinds[i].max_entries ? 100 + key : 99;
+
+                assert_int_equal(run_with(program, key), first);
+                assert_int_equal(run_with(chooser, key), key < 3   ? first
+                                                         : key < 7 ? 500 + key
+                                                                   : 99);
+            }
+            assert_int_equal(run_with(program, UINT32_MAX), 99);
+            sta_program_free(program);
+            sta_program_free(chooser);
+        }
+        sta_map_close(maps[0]);
+    }
+    sta_map_close(maps[1]);
+}
+
 /* r0 = 1; tail call to element r2 = 2 of map 0; r0 = 3 if there is none. */
 static const struct bpf_insn jumping[] = {
     WIDE_MAP(2, 1, 0, 0),  I(MOV64K, 3, 0, 0, 2), CALL(tail_call),
@@ -319,6 +389,7 @@ int main(void)
         cmocka_unit_test(records_reach_the_consumer),
         cmocka_unit_test(queues_work_in_programs),
         cmocka_unit_test(walks_visit_every_element),
+        cmocka_unit_test(look_ups_in_place_are_the_maps_own),
         cmocka_unit_test(tail_calls_go_where_the_array_says),
         cmocka_unit_test(programs_go_through_maps_of_maps),
         cmocka_unit_test(a_map_in_a_map_is_no_value),

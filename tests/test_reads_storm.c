@@ -229,10 +229,46 @@ VICTIM(nothing_crashes_and_what_is_read_is_right)
                 by_handlers, own_faults);
 }
 
+static void *read_on(void *seed)
+{
+    uint64_t state = (uintptr_t)seed;
+
+    while (!atomic_load(&over))
+        read_at_random(&state);
+    return NULL;
+}
+
+/* Whoever reads when the handler goes has the kernel copy from then on. */
+VICTIM(reads_go_on_while_the_transformer_comes_and_goes)
+{
+    struct sta *sta = new_registry();
+    pthread_t threads[THREADS], changer;
+
+    make_area();
+    handle_signals();
+    attach(sta, SYS_getppid, true, answer, NULL);
+    sta__copy_want();
+    for (uintptr_t i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, read_on, (void *)(i + 1)), 0);
+    CHECK_EQ(pthread_create(&changer, NULL, change_memory, NULL), 0);
+    for (int i = 0; i < 12; i++) {
+        install(sta);
+        sleep_ms(10);
+        remove_transformer(sta);
+    }
+    atomic_store(&over, true);
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(pthread_join(changer, NULL), 0);
+    CHECK(atomic_load(&good) > 100);
+    CHECK(atomic_load(&bad) > 100);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_crashes_and_what_is_read_is_right),
+        cmocka_unit_test(reads_go_on_while_the_transformer_comes_and_goes),
     };
 
     return run_interception_tests(argc, argv, tests);

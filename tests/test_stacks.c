@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * User stacks, against the kernel's: the same program sees the same frames of the same calls.
+ * User stacks and registers, against the kernel's: the same program sees the same of the same
+ * calls.
  */
 #include "intercept.h"
 
+#include <asm/ptrace.h>
 #include <linux/bpf.h>
 
 #include "ebpf/isa.h"
@@ -41,7 +43,7 @@ static int find_map(void *data, int fd, int is_index, struct sta_map **out)
 }
 
 /* A raw tracepoint's program: if (call == CALL_NR) { both helpers }. */
-static size_t write_program(struct bpf_insn *insns, int data, int ids)
+static size_t write_program(struct bpf_insn *insns, int data)
 {
     const struct bpf_insn program[] = {
         I(MOV64X, 7, 1, 0, 0),
@@ -64,7 +66,10 @@ static size_t write_program(struct bpf_insn *insns, int data, int ids)
         I(CALL, 0, 0, 0, BPF_FUNC_get_stack),
         I(STXDW, 6, 0, offsetof(struct asked, result), 0),
         I(MOV64X, 1, 7, 0, 0),
-        {.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = ids},
+        {.code = BPF_LD | BPF_IMM | BPF_DW,
+         .dst_reg = 2,
+         .src_reg = BPF_PSEUDO_MAP_FD,
+         .imm = data == MAP_DATA ? MAP_IDS : kernel_ids},
         {0},
         I(LDXDW, 3, 6, offsetof(struct asked, id_flags), 0),
         I(CALL, 0, 0, 0, BPF_FUNC_get_stackid),
@@ -107,7 +112,7 @@ static const struct sta_map_options ids_options = {.size = sizeof(ids_options),
                                                    .max_entries = 64};
 
 /* Attaches the program; what keeps it attached. */
-static int attach_in_kernel(void)
+static int attach_in_kernel(size_t (*write)(struct bpf_insn *insns, int data))
 {
     struct bpf_insn insns[32];
     union bpf_attr attr;
@@ -121,8 +126,8 @@ static int attach_in_kernel(void)
     kernel_asked = value;
     kernel_ids = kernel_map_create(&ids_options);
     CHECK(kernel_ids >= 0);
-    program = kernel_load(BPF_PROG_TYPE_RAW_TRACEPOINT, insns,
-                          write_program(insns, data, kernel_ids), log, sizeof(log));
+    program =
+        kernel_load(BPF_PROG_TYPE_RAW_TRACEPOINT, insns, write(insns, data), log, sizeof(log));
     if (program < 0)
         victim_failed("the kernel does not load it: %s", log);
     memset(&attr, 0, sizeof(attr));
@@ -136,7 +141,7 @@ static int attach_in_kernel(void)
 
 /* ---- ours ---- */
 
-static struct sta *install_ours(void)
+static struct sta *install_ours(size_t (*write)(struct bpf_insn *insns, int data))
 {
     const struct sta_map_options data_options = {.size = sizeof(data_options),
                                                  .type = BPF_MAP_TYPE_ARRAY,
@@ -155,7 +160,7 @@ static struct sta *install_ours(void)
     CHECK_EQ(sta_map_create(&our_maps[MAP_DATA], &data_options), 0);
     CHECK_EQ(sta_map_create(&our_maps[MAP_IDS], &ids_options), 0);
     our_asked = our_maps[MAP_DATA]->values;
-    CHECK_EQ(sta_program_load(&program, insns, write_program(insns, MAP_DATA, MAP_IDS), &how), 0);
+    CHECK_EQ(sta_program_load(&program, insns, write(insns, MAP_DATA), &how), 0);
     CHECK(sta_attach_program(sta, &all, program) > 0);
     install(sta);
     return sta;
@@ -238,6 +243,22 @@ static int find_in_ours(int64_t id, uint64_t *trace)
     return sta_map_lookup(our_maps[MAP_IDS], &key, trace, 0);
 }
 
+static const struct world {
+    struct asked **asked;
+    struct answer *answers;
+    int (*find)(int64_t id, uint64_t *trace);
+} worlds[] = {{&kernel_asked, in_kernel, find_in_kernel}, {&our_asked, in_ours, find_in_ours}};
+
+/* The compiler does not know which, so that it makes one call for both, whose address is in the
+ * frames. */
+static const struct world *world_of(int i)
+{
+    const struct world *world = &worlds[i];
+
+    __asm__ volatile("" : "+r"(world));
+    return world;
+}
+
 /* Which number a trace has is not the same; that it is one is. */
 static int64_t sign(int64_t id)
 {
@@ -266,16 +287,16 @@ static void print_answer(const char *who, const struct answer *answer)
 
 VICTIM(stacks_are_the_kernels)
 {
-    int link = attach_in_kernel(), traces = 0;
+    int link = attach_in_kernel(write_program), traces = 0;
     struct sta *sta = NULL;
 
-    /* One call of ask_all(), whose address is in the frames. */
-    for (volatile int world = 0; world < 2; world++) {
-        ask_all(world ? our_asked : kernel_asked, world ? in_ours : in_kernel,
-                world ? find_in_ours : find_in_kernel);
-        if (world == 0) {
+    for (volatile int i = 0; i < 2; i++) {
+        const struct world *world = world_of(i);
+
+        ask_all(*world->asked, world->answers, world->find);
+        if (i == 0) {
             close(link);
-            sta = install_ours();
+            sta = install_ours(write_program);
         }
     }
     for (size_t i = 0; i < QUESTIONS; i++) {
@@ -290,6 +311,66 @@ VICTIM(stacks_are_the_kernels)
     }
     CHECK(traces > 5);
     CHECK(in_ours[10].asked.result == 1016);
+    sta_free(sta);
+}
+
+/* ---- registers ---- */
+
+/* if (call == CALL_NR) { the struct pt_regs } */
+static size_t write_reading(struct bpf_insn *insns, int data)
+{
+    const struct bpf_insn program[] = {
+        I(LDXDW, 2, 1, 8, 0),
+        I(JNE64K, 2, 0, 8, CALL_NR),
+        I(LDXDW, 3, 1, 0, 0),
+        {.code = BPF_LD | BPF_IMM | BPF_DW,
+         .dst_reg = 6,
+         .src_reg = BPF_PSEUDO_MAP_VALUE,
+         .imm = data},
+        {0},
+        I(MOV64X, 1, 6, 0, 0),
+        I(ADD64K, 1, 0, 0, offsetof(struct asked, bytes)),
+        I(MOV64K, 2, 0, 0, sizeof(struct pt_regs)),
+        I(CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel),
+        I(STXDW, 6, 0, offsetof(struct asked, result), 0),
+        I(MOV64K, 0, 0, 0, 0),
+        I(EXIT, 0, 0, 0, 0),
+    };
+
+    memcpy(insns, program, sizeof(program));
+    return COUNT_OF(program);
+}
+
+__attribute__((noinline)) static struct pt_regs registers_of_call(struct asked *asked)
+{
+    struct pt_regs regs;
+
+    asked->result = 12345;
+    syscall(CALL_NR, 1, 2, 3, 4, 5, 6);
+    CHECK_EQ(asked->result, 0);
+    memcpy(&regs, asked->bytes, sizeof(regs));
+    regs.rbx = regs.r12 = regs.r13 = regs.r14 = regs.r15 = 0; /* not known here */
+    return regs;
+}
+
+VICTIM(registers_are_the_kernels)
+{
+    struct pt_regs regs[2];
+    struct sta *sta = NULL;
+    int link = attach_in_kernel(write_reading);
+
+    for (volatile int i = 0; i < 2; i++) {
+        regs[i] = registers_of_call(*world_of(i)->asked);
+        if (i == 0) {
+            close(link);
+            sta = install_ours(write_reading);
+        }
+    }
+    CHECK_EQ(regs[1].rip, regs[0].rip);
+    CHECK_EQ(regs[1].rsp, regs[0].rsp);
+    CHECK_EQ(regs[1].rbp, regs[0].rbp);
+    CHECK_EQ(regs[1].eflags, regs[0].eflags);
+    CHECK(memcmp(&regs[1], &regs[0], sizeof(regs[0])) == 0);
     sta_free(sta);
 }
 
@@ -316,7 +397,7 @@ VICTIM(frame_pointers_that_lead_nowhere_end_the_stack)
     static const uint64_t nowhere[] = {
         0, 1, 8, 0xdead00000000beef, 0xffffffff81000000, -8ull, 0x7ffffffff000 - 8};
     static uint64_t loop[2];
-    struct sta *sta = install_ours();
+    struct sta *sta = install_ours(write_program);
 
     for (size_t i = 0; i < COUNT_OF(nowhere); i++) {
         ask(our_asked, USER, 80, USER);
@@ -336,7 +417,7 @@ VICTIM(frame_pointers_that_lead_nowhere_end_the_stack)
 /* No build id is known: each element has the address. */
 VICTIM(build_ids_are_addresses)
 {
-    struct sta *sta = install_ours();
+    struct sta *sta = install_ours(write_program);
     const struct bpf_stack_build_id *ids = (const void *)our_asked->bytes;
     uint64_t addresses[16];
 
@@ -361,6 +442,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stacks_are_the_kernels),
+        cmocka_unit_test(registers_are_the_kernels),
         cmocka_unit_test(frame_pointers_that_lead_nowhere_end_the_stack),
         cmocka_unit_test(build_ids_are_addresses),
     };

@@ -45,7 +45,9 @@ struct sta__bpf {
     _Atomic uint32_t object_count;
     uint32_t last_id[STA__FD_KINDS];
     _Atomic bool has_closed;
-    _Atomic uint64_t dev;     /* of memfds; 0: not known yet */
+    _Atomic uint32_t enter_type_id, exit_type_id; /* tracing.c; 0: not known yet */
+    _Atomic bool has_waited;                      /* poll.c: some object was ever in an epoll set */
+    _Atomic uint64_t dev;                         /* of memfds; 0: not known yet */
     _Atomic uint32_t own_min; /* no descriptor of our own is below; 0: there was none */
 };
 

@@ -24,6 +24,7 @@
 #ifndef STA_BPFCALL_FDS_H
 #define STA_BPFCALL_FDS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -54,9 +55,10 @@ struct sta__fd_object {
     struct sta__bpf *bpf;
     const struct sta__fd_ops *ops;
     enum sta__fd_kind kind;
-    uint32_t id; /* as in the kernel: one sequence for each kind; maps: sta_map_info */
-    int fd;      /* our own descriptor of the memfd, closed by fds.c; also a map's */
-    int poll_fd; /* what epoll and poll are given in its place; -1: itself */
+    uint32_t id;            /* as in the kernel: one sequence for each kind; maps: sta_map_info */
+    int fd;                 /* our own descriptor of the memfd, closed by fds.c; also a map's */
+    int poll_fd;            /* what epoll and poll are given in its place; -1: itself */
+    _Atomic bool is_waited; /* in an epoll set that is to report levels: poll.c */
     /* Of fds.c, under its lock. */
     dev_t dev;
     ino_t ino;
@@ -95,6 +97,10 @@ struct sta__fd_object *sta__fds_get_kind(struct sta__bpf *bpf, int fd, enum sta_
 /* By id; NULL: there is none. And the lowest id above `id`; 0: there is none. */
 struct sta__fd_object *sta__fds_get_id(struct sta__bpf *bpf, enum sta__fd_kind kind, uint32_t id);
 uint32_t sta__fds_next_id(struct sta__bpf *bpf, enum sta__fd_kind kind, uint32_t id);
+
+/* Visits all objects, under the lock: `visit` neither waits nor asks for memory. */
+void sta__fds_each(struct sta__bpf *bpf,
+                   void (*visit)(const struct sta__fd_object *object, void *data), void *data);
 
 void sta__fds_hold(struct sta__fd_object *object);
 /* NULL is allowed. May free the object, and with it those that it refers to; that may wait for

@@ -4,6 +4,9 @@
 
 #include <sys/syscall.h>
 
+#ifndef SYS_epoll_pwait2 /* since 5.11 */
+#    define SYS_epoll_pwait2 441
+#endif
 #ifndef SYS_faccessat2 /* since 5.8 */
 #    define SYS_faccessat2 439
 #endif
@@ -20,6 +23,9 @@ const struct sta__hooked_call sta__hooked_calls[] = {
     {SYS_ioctl, "bpf: ioctl", sta__hook_ioctl},
     {SYS_mmap, "bpf: mmap", sta__hook_mmap},
     {SYS_epoll_ctl, "bpf: epoll_ctl", sta__hook_epoll_ctl},
+    {SYS_epoll_wait, "bpf: epoll_wait", sta__hook_epoll_wait},
+    {SYS_epoll_pwait, "bpf: epoll_pwait", sta__hook_epoll_wait},
+    {SYS_epoll_pwait2, "bpf: epoll_pwait2", sta__hook_epoll_wait},
     {SYS_poll, "bpf: poll", sta__hook_poll},
     {SYS_ppoll, "bpf: ppoll", sta__hook_ppoll},
     {SYS_open, "bpf: open", sta__hook_open},

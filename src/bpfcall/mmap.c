@@ -11,6 +11,7 @@
  * Refusals are the kernel's (bpf_map_mmap and perf_mmap).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -97,10 +98,26 @@ static int64_t map_array(const struct mapping *mapping, struct sta_map *map)
     return map_at(mapping, map->fd, info.values_at + mapping->offset);
 }
 
-static int64_t map_map(const struct mapping *mapping, struct sta_map *map)
+/* What the descriptor allows. The kernel takes a shared mapping of what cannot be written for a
+ * private one, and maps are not mapped privately. */
+static int check_access(const struct mapping *mapping, int fd)
+{
+    int access = (int)STA__RAW2(SYS_fcntl, fd, F_GETFL) & O_ACCMODE;
+
+    if (access == O_WRONLY)
+        return -EACCES;
+    if (access == O_RDONLY && mapping->flags & MAP_SHARED)
+        return mapping->prot & PROT_WRITE ? -EACCES : -EINVAL;
+    return 0;
+}
+
+static int64_t map_map(const struct mapping *mapping, struct sta_map *map, int fd)
 {
     struct sta_map_info info = {.size = sizeof(info)};
+    int err = check_access(mapping, fd);
 
+    if (err < 0)
+        return err;
     if (map->type != BPF_MAP_TYPE_RINGBUF && map->type != BPF_MAP_TYPE_ARRAY)
         return -ENOTSUPP;
     if (!(mapping->flags & MAP_SHARED)) /* a bit of MAP_SHARED_VALIDATE, too */
@@ -154,7 +171,7 @@ long sta__hook_mmap(struct sta__bpf *bpf, const unsigned long *args)
     if (args[1] == 0 || mapping.length == 0 || mapping.offset % STA__PAGE_SIZE)
         result = -EINVAL;
     else if (object->kind == STA__FD_MAP)
-        result = map_map(&mapping, STA__OBJECT_OF(sta__bpf_map, object)->map);
+        result = map_map(&mapping, STA__OBJECT_OF(sta__bpf_map, object)->map, (int)args[4]);
     else if (object->kind == STA__FD_PERF)
         result = map_event(&mapping, (struct sta__perf_event *)object);
     else

@@ -191,7 +191,7 @@ static int open_data(struct sta_object *object, const struct sta_object_options 
     sta__libbpf_end();
     if (err < 0)
         return refuse(object, err, "libbpf cannot read it");
-    object->own_btf_suffices = needs_no_kernel_btf(object, data, size);
+    object->own_btf_suffices = !options->btf_path && needs_no_kernel_btf(object, data, size);
     return judge_programs(object);
 }
 

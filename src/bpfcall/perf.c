@@ -17,6 +17,8 @@
 #include "maps/perf_ring.h"
 
 #define ANY_PROCESS (-1)
+/* With others the kernel is asked. */
+#define KNOWN_FLAGS ((unsigned long)(PERF_FLAG_FD_CLOEXEC | PERF_FLAG_FD_NO_GROUP))
 
 static void event_closed(struct sta__fd_object *object)
 {
@@ -61,10 +63,10 @@ static int fill_output(struct sta__perf_event *event, int pid, int cpu)
     if (pid != ANY_PROCESS || cpu < 0)
         return -EINVAL;
     if ((unsigned)cpu >= sta_map_cpus())
-        return -ENODEV;
+        return -EINVAL;
     event->cpu = (uint32_t)cpu;
     fd = STA__RAW2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
-    event->object.poll_fd = (int)fd;
+    event->object.poll_fd = fd < 0 ? -1 : sta__fds_move_own((int)fd);
     return fd < 0 ? (int)fd : 0;
 }
 
@@ -125,13 +127,15 @@ static long open_event(struct sta__bpf *bpf, const struct perf_event_attr *attr,
 long sta__hook_perf_event_open(struct sta__bpf *bpf, const unsigned long *args)
 {
     int pid = (int)args[1], cpu = (int)args[2], group = (int)args[3];
+    unsigned long flags = args[4];
     struct perf_event_attr attr;
 
-    if (group != -1 || !is_of_this_process(pid) || !read_attr(&attr, (const void *)args[0]))
+    if (group != -1 || flags & ~KNOWN_FLAGS || !is_of_this_process(pid) ||
+        !read_attr(&attr, (const void *)args[0]))
         return STA__NOT_OURS;
     if (attr.type == PERF_TYPE_SOFTWARE && attr.config != PERF_COUNT_SW_BPF_OUTPUT)
         return STA__NOT_OURS;
-    return open_event(bpf, &attr, pid, cpu, args[4]);
+    return open_event(bpf, &attr, pid, cpu, flags);
 }
 
 static long set_program(struct sta__bpf *bpf, struct sta__perf_event *event, int fd)

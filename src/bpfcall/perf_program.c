@@ -22,6 +22,34 @@ static int attach(struct sta__perf_event *event, struct sta__bpf_program *progra
     return 0;
 }
 
+/* A program that is to be attached, where, and whether it is so already. */
+struct place {
+    const struct sta__bpf_program *program;
+    const struct sta__perf_event *event;
+    bool is_taken;
+};
+
+static void compare(const struct sta__fd_object *object, void *data)
+{
+    const struct sta__perf_event *other = (const void *)object;
+    struct place *place = data;
+
+    if (object->kind == STA__FD_PERF && atomic_load(&other->program) == place->program &&
+        other->target.sys_nr == place->event->target.sys_nr &&
+        other->target.is_enter == place->event->target.is_enter)
+        place->is_taken = true;
+}
+
+/* The kernel has no program twice at one tracepoint. */
+static bool is_there_already(const struct sta__perf_event *event,
+                             const struct sta__bpf_program *program)
+{
+    struct place place = {.program = program, .event = event};
+
+    sta__fds_each(event->object.bpf, compare, &place);
+    return place.is_taken;
+}
+
 int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program *program,
                           uint64_t cookie)
 {
@@ -30,7 +58,8 @@ int sta__perf_set_program(struct sta__perf_event *event, struct sta__bpf_program
 
     if (event->program_type == BPF_PROG_TYPE_UNSPEC)
         return -EINVAL;
-    if (!atomic_compare_exchange_strong(&event->program, &none, BUSY))
+    if (is_there_already(event, program) ||
+        !atomic_compare_exchange_strong(&event->program, &none, BUSY))
         return -EEXIST;
     err = attach(event, program, cookie);
     if (err == 0)

@@ -5,7 +5,9 @@
  * A ring's descriptor is one of a memfd, of which the kernel says that it is always ready. What is
  * waited for in its place is an eventfd (object->poll_fd) that producers write to. Nobody reads it:
  * consumers look at the ring alone. So epoll is told to report edges (EPOLLET), each write being
- * one; and before somebody polls, the eventfd is made to say what the ring does.
+ * one, and whoever waits for a ring that has records left writes once more, as long as it was not
+ * edges that the application asked for. Before somebody polls, the eventfd is made to say what the
+ * ring does.
  */
 #include <errno.h>
 #include <poll.h>
@@ -89,12 +91,30 @@ long sta__hook_epoll_ctl(struct sta__bpf *bpf, const unsigned long *args)
     if (op == EPOLL_CTL_DEL) {
         result = STA__RAW4(SYS_epoll_ctl, args[0], op, object->poll_fd, 0);
     } else if (sta__memory_read(&event, (const void *)args[3], sizeof(event))) {
+        atomic_store_explicit(&object->is_waited, !(event.events & EPOLLET), memory_order_relaxed);
+        atomic_store_explicit(&bpf->has_waited, true, memory_order_relaxed);
         event.events |= EPOLLET;
         make_current(object);
         result = STA__RAW4(SYS_epoll_ctl, args[0], op, object->poll_fd, &event);
     }
     sta__fds_put(object);
     return result;
+}
+
+static void report_records(const struct sta__fd_object *object, void *data)
+{
+    (void)data;
+    if (atomic_load_explicit(&object->is_waited, memory_order_relaxed) && has_records(object) == 1)
+        set_ready(object);
+}
+
+/* The kernel waits. */
+long sta__hook_epoll_wait(struct sta__bpf *bpf, const unsigned long *args)
+{
+    (void)args;
+    if (atomic_load_explicit(&bpf->has_waited, memory_order_relaxed))
+        sta__fds_each(bpf, report_records, NULL);
+    return STA__NOT_OURS;
 }
 
 /* Puts the eventfds in the places of rings. Returns how many there are. */

@@ -8,12 +8,15 @@ target_sources(sta PRIVATE
     bpfcall/btf_loops.c
     bpfcall/call.c
     bpfcall/close.c
+    bpfcall/descriptor.c
     bpfcall/element.c
     bpfcall/element_command.c
     bpfcall/elf_check.c
     bpfcall/emulate.c
     bpfcall/emulate_process.c
     bpfcall/fds.c
+    bpfcall/fds_end.c
+    bpfcall/fds_own.c
     bpfcall/files.c
     bpfcall/hooks.c
     bpfcall/id_command.c

@@ -4,43 +4,47 @@
 
 #include <bpf/btf.h>
 #include <errno.h>
-#include <string.h>
 
 #include "bpfcall/own_btf.h"
 
 /* The type of a raw tracepoint is a typedef, of this and its name. */
 #define PREFIX "btf_trace_"
 
-static int compare(struct sta__bpf_program *program, const char *name)
+/* Reading the kernel's BTF takes long: it is done once. */
+static int find_ids(struct sta__bpf *bpf)
 {
-    if (!name || strncmp(name, PREFIX, strlen(PREFIX)) != 0)
-        return -EINVAL;
-    program->is_enter = strcmp(name + strlen(PREFIX), "sys_enter") == 0;
-    program->is_tracing = program->is_enter || strcmp(name + strlen(PREFIX), "sys_exit") == 0;
-    return program->is_tracing ? 0 : -EINVAL;
+    struct btf *kernel = bpf->has_own_btf ? sta__own_btf_new() : btf__load_vmlinux_btf();
+    int enter, leave;
+
+    if (!kernel)
+        return -ENOENT;
+    enter = btf__find_by_name_kind(kernel, PREFIX "sys_enter", BTF_KIND_TYPEDEF);
+    leave = btf__find_by_name_kind(kernel, PREFIX "sys_exit", BTF_KIND_TYPEDEF);
+    btf__free(kernel);
+    if (enter < 0 || leave < 0)
+        return -ENOENT;
+    atomic_store(&bpf->exit_type_id, (uint32_t)leave);
+    atomic_store(&bpf->enter_type_id, (uint32_t)enter); /* it says that both are known */
+    return 0;
 }
 
 int sta__tracing_find(struct sta__command *command, struct sta__bpf_program *program)
 {
     const union bpf_attr *attr = &command->attr;
-    const struct btf_type *type;
-    struct btf *kernel;
-    int err;
+    struct sta__bpf *bpf = command->bpf;
 
     if (attr->prog_type != BPF_PROG_TYPE_TRACING)
         return 0;
     if (attr->expected_attach_type != BPF_TRACE_RAW_TP || attr->attach_btf_obj_fd)
         return sta__command_refuse(command, -EINVAL,
                                    "only raw tracepoints of the kernel are attached to by BTF");
-    kernel = command->bpf->has_own_btf ? sta__own_btf_new() : btf__load_vmlinux_btf();
-    if (!kernel)
+    if (atomic_load(&bpf->enter_type_id) == 0 && find_ids(bpf) < 0)
         return sta__command_refuse(command, -EINVAL, "the kernel's BTF cannot be read");
-    type = btf__type_by_id(kernel, attr->attach_btf_id);
-    err = type && btf_is_typedef(type)
-              ? compare(program, btf__name_by_offset(kernel, type->name_off))
-              : -EINVAL;
-    btf__free(kernel);
-    if (err < 0)
-        sta__command_refuse(command, err, "it is for something else than sys_enter and sys_exit");
-    return err;
+    program->is_enter = attr->attach_btf_id == atomic_load(&bpf->enter_type_id);
+    program->is_tracing =
+        program->is_enter || attr->attach_btf_id == atomic_load(&bpf->exit_type_id);
+    if (program->is_tracing)
+        return 0;
+    return sta__command_refuse(command, -EINVAL,
+                               "it is for something else than sys_enter and sys_exit");
 }

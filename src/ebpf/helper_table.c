@@ -11,9 +11,15 @@
 
 #include "ebpf/helpers.h"
 
-#define NO_FUNCTION        NULL, "not offered yet"
 #define NO_KERNEL_OBJECT   NULL, "programs here have no objects of the kernel"
 #define NO_KERNEL_FUNCTION NULL, "no function of the kernel is entered here"
+#define NO_TIMER           NULL, "nothing calls back later"
+#define NO_OBJECT_IN_VALUE NULL, "values hold no objects of the kernel"
+#define NO_COUNTER         NULL, "counters of the processor are not read"
+#define NO_NET_CLS         NULL, "net_cls control groups are not asked"
+#define NO_TYPES           NULL, "nothing of the kernel's types is printed"
+#define NO_VARIABLE        NULL, "variables of the kernel are not here"
+#define NO_CGROUP          NULL, "control groups keep nothing here"
 #define NO_SLEEP           NULL, "helper call might sleep in a non-sleepable prog"
 #define NO_USER_RING       NULL, "ring buffers that hosts fill are not offered"
 
@@ -51,7 +57,7 @@ static const struct sta__helper helpers[] = {
         {ARG(NONE)}},
     [BPF_FUNC_get_current_comm] = {"get_current_comm", HAS(get_current_comm), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE)}},
-    [BPF_FUNC_perf_event_read] = {"perf_event_read", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_perf_event_read] = {"perf_event_read", NO_COUNTER, STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING)}},
     [BPF_FUNC_perf_event_output] = {"perf_event_output", HAS(perf_event_output), STA__RET_INTEGER,
         {ARG(CTX), ARG(MAP), ARG(ANYTHING), ARG(MEM), ARG(SIZE_OR_ZERO)}},
@@ -66,7 +72,7 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_get_numa_node_id] = {"get_numa_node_id", HAS(get_numa_node_id), STA__RET_INTEGER, {ARG(NONE)}},
     [BPF_FUNC_probe_read_str] = {"probe_read_str", HAS(probe_read_str), STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_perf_event_read_value] = {"perf_event_read_value", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_perf_event_read_value] = {"perf_event_read_value", NO_COUNTER, STA__RET_INTEGER,
         {ARG(MAP), ARG(ANYTHING), ARG(UNINIT_MEM), ARG(SIZE)}},
     [BPF_FUNC_override_return] = {"override_return", HAS(override_return), STA__RET_INTEGER,
         {ARG(CTX), ARG(ANYTHING)}},
@@ -74,7 +80,7 @@ static const struct sta__helper helpers[] = {
         {ARG(CTX), ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_get_current_cgroup_id] = {"get_current_cgroup_id", HAS(get_current_cgroup_id), STA__RET_INTEGER,
         {ARG(NONE)}},
-    [BPF_FUNC_get_cgroup_classid] = {"get_cgroup_classid", NO_FUNCTION, STA__RET_INTEGER,
+    [BPF_FUNC_get_cgroup_classid] = {"get_cgroup_classid", NO_NET_CLS, STA__RET_INTEGER,
         {ARG(NONE)}},
     [BPF_FUNC_map_push_elem] = {"map_push_elem", HAS(map_push_elem), STA__RET_INTEGER,
         {ARG(MAP), ARG(MAP_VALUE), ARG(ANYTHING)}},
@@ -121,11 +127,11 @@ static const struct sta__helper helpers[] = {
         {ARG(KERNEL), ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
     [BPF_FUNC_copy_from_user] = {"copy_from_user", NO_SLEEP, STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING)}},
-    [BPF_FUNC_snprintf_btf] = {"snprintf_btf", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_snprintf_btf] = {"snprintf_btf", NO_TYPES, STA__RET_INTEGER,
         {ARG(WRITABLE_MEM), ARG(SIZE), ARG(MEM), ARG(SIZE), ARG(ANYTHING)}},
-    [BPF_FUNC_per_cpu_ptr] = {"per_cpu_ptr", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_per_cpu_ptr] = {"per_cpu_ptr", NO_VARIABLE, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING)}},
-    [BPF_FUNC_this_cpu_ptr] = {"this_cpu_ptr", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
+    [BPF_FUNC_this_cpu_ptr] = {"this_cpu_ptr", NO_VARIABLE, STA__RET_INTEGER, {ARG(KERNEL)}},
     [BPF_FUNC_task_storage_get] = {"task_storage_get", NO_KERNEL_OBJECT, STA__RET_MAP_VALUE_OR_NULL,
         {ARG(MAP), ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
     [BPF_FUNC_task_storage_delete] = {"task_storage_delete", NO_KERNEL_OBJECT, STA__RET_INTEGER,
@@ -140,13 +146,13 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_snprintf] = {"snprintf", HAS(snprintf), STA__RET_INTEGER,
         {ARG(WRITABLE_MEM_OR_NULL), ARG(SIZE_OR_ZERO), ARG(CONST_STR), ARG(MEM_OR_NULL),
          ARG(SIZE_OR_ZERO)}},
-    [BPF_FUNC_timer_init] = {"timer_init", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_timer_init] = {"timer_init", NO_TIMER, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(MAP), ARG(ANYTHING)}},
-    [BPF_FUNC_timer_set_callback] = {"timer_set_callback", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_timer_set_callback] = {"timer_set_callback", NO_TIMER, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(FUNC)}},
-    [BPF_FUNC_timer_start] = {"timer_start", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_timer_start] = {"timer_start", NO_TIMER, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
-    [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(KERNEL)}},
+    [BPF_FUNC_timer_cancel] = {"timer_cancel", NO_TIMER, STA__RET_INTEGER, {ARG(KERNEL)}},
     [BPF_FUNC_get_func_ip] = {"get_func_ip", NO_KERNEL_FUNCTION, STA__RET_INTEGER, {ARG(CTX)}},
     [BPF_FUNC_get_attach_cookie] = {"get_attach_cookie", HAS(get_attach_cookie), STA__RET_INTEGER,
         {ARG(CTX)}},
@@ -163,7 +169,7 @@ static const struct sta__helper helpers[] = {
         {ARG(MEM), ARG(SIZE), ARG(CONST_STR)}},
     [BPF_FUNC_copy_from_user_task] = {"copy_from_user_task", NO_SLEEP, STA__RET_INTEGER,
         {ARG(UNINIT_MEM), ARG(SIZE_OR_ZERO), ARG(ANYTHING), ARG(KERNEL), ARG(ANYTHING)}},
-    [BPF_FUNC_kptr_xchg] = {"kptr_xchg", NO_KERNEL_OBJECT, STA__RET_INTEGER,
+    [BPF_FUNC_kptr_xchg] = {"kptr_xchg", NO_OBJECT_IN_VALUE, STA__RET_INTEGER,
         {ARG(KERNEL), ARG(KERNEL)}},
     [BPF_FUNC_map_lookup_percpu_elem] = {
         "map_lookup_percpu_elem", HAS(map_lookup_percpu_elem), STA__RET_MAP_VALUE_OR_NULL,
@@ -190,9 +196,9 @@ static const struct sta__helper helpers[] = {
     [BPF_FUNC_user_ringbuf_drain] = {"user_ringbuf_drain", NO_USER_RING, STA__RET_INTEGER,
         {ARG(MAP), ARG(FUNC), ARG(STACK_OR_NULL), ARG(ANYTHING)}},
     /* Newer than some headers. */
-    [210] = {"cgrp_storage_get", NO_KERNEL_OBJECT, STA__RET_MAP_VALUE_OR_NULL,
+    [210] = {"cgrp_storage_get", NO_CGROUP, STA__RET_MAP_VALUE_OR_NULL,
         {ARG(MAP), ARG(KERNEL), ARG(ANYTHING), ARG(ANYTHING)}},
-    [211] = {"cgrp_storage_delete", NO_KERNEL_OBJECT, STA__RET_INTEGER, {ARG(MAP), ARG(KERNEL)}},
+    [211] = {"cgrp_storage_delete", NO_CGROUP, STA__RET_INTEGER, {ARG(MAP), ARG(KERNEL)}},
 };
 /* clang-format on */
 

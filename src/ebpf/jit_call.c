@@ -79,6 +79,8 @@ static void call_helper(struct sta__jit_work *work, const struct bpf_insn *insn)
         found->write(work);
         return;
     }
+    if (sta__jit_map_call(work, insn->imm))
+        return;
     helper = sta__helper_find(insn->imm);
     if (helper && helper->fn) {
         sta__jit_call_c(work, (uintptr_t)helper->fn);

@@ -4,7 +4,8 @@
  *
  *     jit.c        the steps              jit_plan.c     what each subprogram needs
  *     jit_body.c   one pass over it       jit_frame.c    its beginning and end
- *     jit_alu.c, jit_div.c, jit_memory.c, jit_atomic.c, jit_jump.c, jit_call.c   instructions
+ *     jit_alu.c, jit_div.c, jit_memory.c, jit_atomic.c, jit_jump.c, jit_call.c,
+ *     jit_map.c    instructions
  *     jit_entry.c  ways in from outside   jit_seal.c, jit_perf.c                 the finished code
  *
  * The passes run the same functions twice. The first one, measuring, throws the code away and
@@ -190,6 +191,8 @@ void sta__jit_branch(struct sta__jit_work *work, const struct bpf_insn *insn);
 void sta__jit_call(struct sta__jit_work *work, const struct bpf_insn *insn);
 /* A C function, by the shortest way; rax is lost before it. */
 void sta__jit_call_c(struct sta__jit_work *work, uintptr_t function);
+/* A call of a helper with a map that is known here. False: nothing is, and nothing was written. */
+bool sta__jit_map_call(struct sta__jit_work *work, int32_t helper);
 /* Whether the helper is written in place, without a call. */
 bool sta__jit_is_inlined(int32_t helper);
 

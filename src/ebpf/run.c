@@ -5,6 +5,7 @@
 #include <asm/ptrace.h>
 #include <errno.h>
 
+#include "attach/dispatch.h"
 #include "maps/lease.h"
 
 int sta__program_run_interpreted(void *ctx, size_t ctx_size, uint64_t *ret, void *program)
@@ -37,12 +38,27 @@ uint64_t sta__program_enter_interpreted(void *ctx, struct sta__tail_run *run,
     return sta__interpret(((const struct sta_program *)self)->interpreted, ctx, run);
 }
 
-/* As the kernel's entry code leaves them: what a system call does not show of itself is 0. */
-static void fill_registers(struct pt_regs *regs, long id, const unsigned long *args)
+#define USER_CS 0x33
+#define USER_SS 0x2b
+
+/* Where the call was made; NULL: that is not known. The instruction leaves rip in rcx and flags in
+ * r11. */
+static void fill_place(struct pt_regs *regs, const struct sta__call_site *site)
 {
-    regs->r15 = regs->r14 = regs->r13 = regs->r12 = regs->rbp = regs->rbx = 0;
-    regs->r11 = regs->rcx = 0;
-    regs->rip = regs->cs = regs->eflags = regs->rsp = regs->ss = 0;
+    regs->rbp = site ? site->call.frame_pointer : 0;
+    regs->rip = regs->rcx = site ? site->return_address : 0;
+    regs->eflags = regs->r11 = site ? site->flags : 0;
+    regs->rsp = site ? site->sp : 0;
+    regs->cs = site ? USER_CS : 0;
+    regs->ss = site ? USER_SS : 0;
+}
+
+/* As the kernel's entry code leaves them: what is not known of the application is 0. */
+static void fill_registers(struct pt_regs *regs, const struct sta__call_site *site, long id,
+                           const unsigned long *args)
+{
+    regs->r15 = regs->r14 = regs->r13 = regs->r12 = regs->rbx = 0;
+    fill_place(regs, site);
     regs->orig_rax = (unsigned long)id;
     regs->rax = (unsigned long)-ENOSYS;
     regs->rdi = args[0];
@@ -66,10 +82,10 @@ int sta__program_run_raw(void *ctx, size_t ctx_size, uint64_t *ret, void *progra
 
     arguments[0] = (uintptr_t)&regs;
     if (ctx_size == sizeof(*enter)) {
-        fill_registers(&regs, enter->id, enter->args);
+        fill_registers(&regs, sta__current_site(), enter->id, enter->args);
         arguments[1] = (uint64_t)enter->id;
     } else {
-        fill_registers(&regs, leave->id, sta_current_args());
+        fill_registers(&regs, sta__current_site(), leave->id, sta_current_args());
         regs.rax = (unsigned long)leave->ret;
         arguments[1] = (uint64_t)leave->ret;
     }
@@ -90,9 +106,9 @@ int sta__program_run_probe(void *ctx, size_t ctx_size, uint64_t *ret, void *prog
     struct pt_regs regs, caller;
     int err;
 
-    fill_registers(&regs, 0, nothing);
+    fill_registers(&regs, NULL, 0, nothing);
     if (ctx_size == sizeof(*enter)) {
-        fill_registers(&caller, enter->id, enter->args);
+        fill_registers(&caller, sta__current_site(), enter->id, enter->args);
         regs.rdi = (uintptr_t)&caller;
         sta__program_registers = &caller;
     } else {

@@ -21,6 +21,7 @@ target_sources(sta PRIVATE
     ebpf/jit_entry.c
     ebpf/jit_frame.c
     ebpf/jit_jump.c
+    ebpf/jit_map.c
     ebpf/jit_memory.c
     ebpf/jit_perf.c
     ebpf/jit_plan.c

@@ -7,8 +7,8 @@
 #include "maps/shared.h"
 
 #define NONE        UINT32_MAX
-#define SWEEP_EVERY 1024 /* times that no element was free */
-#define READ_TRIES  8    /* before a reader takes the lock */
+#define SWEEP_EVERY 1024u /* times that no element was free, or as often as there are buckets */
+#define READ_TRIES  8     /* before a reader takes the lock */
 
 static struct sta__map_hint *hint_of_cpu(struct sta_map *map)
 {
@@ -140,6 +140,14 @@ static bool is_known_full(struct sta_map *map)
     return false;
 }
 
+/* At first, and then seldom enough for it to cost little each time. */
+static bool is_time_to_sweep(struct sta_map *map)
+{
+    uint32_t often = map->hash.bucket_mask | (SWEEP_EVERY - 1);
+
+    return (atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) & often) == 0;
+}
+
 uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
 {
     uint32_t index = NONE;
@@ -150,13 +158,17 @@ uint32_t sta__hash_claim(struct sta_map *map, uint32_t bucket)
             return index;
         index = claim_or_prove(map, bucket);
     }
-    if (index == NONE &&
-        atomic_fetch_add_explicit(&map->head->exhausted, 1, memory_order_relaxed) % SWEEP_EVERY ==
-            0) {
+    if (index == NONE && is_time_to_sweep(map)) {
         sweep(map, bucket);
         index = claim_or_prove(map, bucket);
     }
     return index;
+}
+
+/* Release: who counts it finds the element free. */
+static void note_freed(struct sta__map_hint *hint)
+{
+    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
 }
 
 static void give_back(struct sta_map *map, uint32_t index)
@@ -168,8 +180,7 @@ static void give_back(struct sta_map *map, uint32_t index)
     atomic_store_explicit(&hint->word, index / 64, memory_order_relaxed);
     /* Release: whoever has it next comes after all that was done to it. */
     atomic_store_explicit(&sta__hash_elem(hash, index)->owner, 0, memory_order_release);
-    /* Release: who counts it finds the element free. */
-    atomic_fetch_add_explicit(&hint->freed, 1, memory_order_release);
+    note_freed(hint);
 }
 
 void sta__hash_publish(struct sta_map *map, uint32_t bucket, uint32_t index, const void *key)
@@ -214,13 +225,7 @@ STA__NOINLINE void sta__hash_repair(struct sta_map *map, uint32_t bucket)
             !is_in_chain(hash, bucket, i))
             give_back(map, i);
     }
-}
-
-STA__INLINE void *lookup_sized(struct sta_map *map, const void *key, uint32_t key_size)
-{
-    struct sta__elem *elem = sta__hash_find(&map->hash, key, key_size);
-
-    return elem ? sta__hash_value(&map->hash, elem) : NULL;
+    note_freed(hint_of_cpu(map)); /* what was perhaps given back, and not counted any more */
 }
 
 /* The element's last key may have left them. */
@@ -269,59 +274,59 @@ static STA__NOINLINE long update_locked(struct sta_map *map, const void *key, co
     return err;
 }
 
-STA__INLINE long update_sized(struct sta_map *map, const void *key, uint32_t key_size,
-                              const void *value, uint64_t flags)
+static void *lookup(struct sta_map *map, const void *key)
 {
-    if (!sta__value_flags_are_valid(map, flags))
-        return -EINVAL;
-    if (map->hash.other_value == 0 && flags != BPF_NOEXIST) {
-        uint32_t version = 0;
-        struct sta__elem *elem = sta__hash_find_version(&map->hash, key, key_size, &version);
+    struct sta__elem *elem = sta__hash_find(&map->hash, key, map->key_size);
 
-        if (elem && sta__hash_set_word(elem, version, sta__word_of(value, map->value_size)))
-            return 0;
-    }
+    return elem ? sta__hash_value(&map->hash, elem) : NULL;
+}
+
+STA__INLINE struct sta__elem *find_word(const struct sta_map *map, const void *key,
+                                        uint32_t key_size, uint32_t *version)
+{
+    return sta__hash_find_sized(&map->hash, key, key_size, sta__hash_word_elem_size(key_size),
+                                version);
+}
+
+/* The value is at the element's beginning. */
+STA__INLINE void *lookup_word(const struct sta_map *map, const void *key, uint32_t key_size)
+{
+    return find_word(map, key, key_size, NULL);
+}
+
+/* `elem`: that has the key, with its version, or NULL. */
+STA__INLINE long update_word_in(struct sta_map *map, struct sta__elem *elem, uint32_t version,
+                                const void *key, const void *value, uint64_t flags)
+{
+    if (sta__likely(elem && flags != BPF_NOEXIST) &&
+        sta__hash_set_word(elem, version, sta__word_of(value, map->value_size)))
+        return 0;
     return update_locked(map, key, value, flags);
 }
 
-static void *lookup(struct sta_map *map, const void *key)
+STA__INLINE long update_word(struct sta_map *map, const void *key, uint32_t key_size,
+                             const void *value, uint64_t flags)
 {
-    return lookup_sized(map, key, map->key_size);
-}
+    struct sta__elem *elem;
+    uint32_t version = 0;
 
-static void *lookup4(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 4);
-}
-
-static void *lookup8(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 8);
-}
-
-static void *lookup16(struct sta_map *map, const void *key)
-{
-    return lookup_sized(map, key, 16);
+    if (sta__unlikely(flags > BPF_EXIST))
+        return -EINVAL;
+    elem = find_word(map, key, key_size, &version);
+    return update_word_in(map, elem, version, key, value, flags);
 }
 
 static long update(struct sta_map *map, const void *key, const void *value, uint64_t flags)
 {
-    return update_sized(map, key, map->key_size, value, flags);
-}
+    struct sta__elem *elem;
+    uint32_t version = 0;
 
-static long update4(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 4, value, flags);
-}
-
-static long update8(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 8, value, flags);
-}
-
-static long update16(struct sta_map *map, const void *key, const void *value, uint64_t flags)
-{
-    return update_sized(map, key, 16, value, flags);
+    if (sta__unlikely(!sta__value_flags_are_valid(map, flags)))
+        return -EINVAL;
+    if (map->hash.other_value)
+        return update_locked(map, key, value, flags);
+    elem = sta__hash_find_version(&map->hash, key, map->key_size, &version);
+    return update_word_in(map, elem, version, key, value, flags);
 }
 
 long sta__hash_remove(struct sta_map *map, const void *key)
@@ -400,9 +405,24 @@ static long read_value(struct sta_map *map, const void *key, void *value)
     }
 
 const struct sta__map_ops sta__hash_ops = OPS(lookup, update);
-const struct sta__map_ops sta__hash4_ops = OPS(lookup4, update4);
-const struct sta__map_ops sta__hash8_ops = OPS(lookup8, update8);
-const struct sta__map_ops sta__hash16_ops = OPS(lookup16, update16);
+
+/* Values of one word, by the size of the keys. */
+#define WORD_OPS(size)                                                                       \
+    static void *lookup##size##_word(struct sta_map *map, const void *key)                   \
+    {                                                                                        \
+        return lookup_word(map, key, size);                                                  \
+    }                                                                                        \
+    static long update##size##_word(struct sta_map *map, const void *key, const void *value, \
+                                    uint64_t flags)                                          \
+    {                                                                                        \
+        return update_word(map, key, size, value, flags);                                    \
+    }                                                                                        \
+    const struct sta__map_ops sta__hash##size##_word_ops =                                   \
+        OPS(lookup##size##_word, update##size##_word)
+
+WORD_OPS(4);
+WORD_OPS(8);
+WORD_OPS(16);
 
 /* LRU: looking up is using, for programs; hosts may look without that counting. */
 static void *lookup_lru(struct sta_map *map, const void *key)

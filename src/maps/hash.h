@@ -77,9 +77,27 @@ struct sta__hash_place {
     uint32_t index;
 };
 
-extern const struct sta__map_ops sta__hash_ops, sta__hash4_ops, sta__hash8_ops, sta__hash16_ops;
+/* Any; values of one word, by the size of the keys: what is read of the map's description is not
+ * waited for then. */
+extern const struct sta__map_ops sta__hash_ops, sta__hash4_word_ops, sta__hash8_word_ops,
+    sta__hash16_word_ops;
 extern const struct sta__map_ops sta__lru_hash_ops;
 extern const struct sta__map_ops sta__percpu_hash_ops; /* LRU, too */
+
+/* Bytes from one element to the next, if it is this much. Small ones do not straddle cache lines,
+ * and sta__hash_set_word() wants multiples of 16. */
+STA__INLINE uint32_t sta__hash_elem_size(uint32_t size)
+{
+    if (size <= 32)
+        return 32;
+    return size <= 64 ? 64 : (size + 15) & ~15u;
+}
+
+/* That of elements with keys of this size and values of one word. */
+STA__INLINE uint32_t sta__hash_word_elem_size(uint32_t key_size)
+{
+    return sta__hash_elem_size((uint32_t)sizeof(struct sta__elem) + sta__words_round(key_size));
+}
 
 STA__INLINE struct sta__elem *sta__hash_elem(const struct sta__hash *hash, uint32_t index)
 {
@@ -139,9 +157,10 @@ STA__INLINE bool sta__hash_key_is(const struct sta__elem *elem, const void *key,
     return true;
 }
 
-/* Without a lock. */
-STA__INLINE struct sta__elem *sta__hash_find_version(const struct sta__hash *hash, const void *key,
-                                                     uint32_t key_size, uint32_t *version)
+/* Without a lock. The sizes are constants where they are known. */
+STA__INLINE struct sta__elem *sta__hash_find_sized(const struct sta__hash *hash, const void *key,
+                                                   uint32_t key_size, uint32_t elem_size,
+                                                   uint32_t *version)
 {
     uint32_t bucket = sta__hash_bucket_of(hash, key, key_size);
 
@@ -151,7 +170,7 @@ STA__INLINE struct sta__elem *sta__hash_find_version(const struct sta__hash *has
         uint32_t link = atomic_load_explicit(&hash->buckets[bucket].first, memory_order_acquire);
 
         while (link < hash->capacity) {
-            struct sta__elem *elem = sta__hash_elem(hash, link);
+            struct sta__elem *elem = (struct sta__elem *)(hash->elems + (size_t)link * elem_size);
 
             if (sta__hash_key_is(elem, key, key_size, version))
                 return elem;
@@ -160,6 +179,12 @@ STA__INLINE struct sta__elem *sta__hash_find_version(const struct sta__hash *has
         if (sta__likely(link == (STA__CHAIN_END | bucket)))
             return NULL;
     }
+}
+
+STA__INLINE struct sta__elem *sta__hash_find_version(const struct sta__hash *hash, const void *key,
+                                                     uint32_t key_size, uint32_t *version)
+{
+    return sta__hash_find_sized(hash, key, key_size, hash->elem_size, version);
 }
 
 STA__INLINE struct sta__elem *sta__hash_find(const struct sta__hash *hash, const void *key,

@@ -55,6 +55,18 @@ static int check_name(struct making *making, const char *name)
     return 0;
 }
 
+static const char *why_not(uint32_t type)
+{
+    switch (type) {
+    case BPF_MAP_TYPE_TASK_STORAGE:
+    case BPF_MAP_TYPE_INODE_STORAGE:
+    case BPF_MAP_TYPE_SK_STORAGE:
+        return "its keys are objects of the kernel, which programs have none of here";
+    default:
+        return "there is no such type here";
+    }
+}
+
 /* What the kernel checks for all types alike, and then what the type does. */
 static int check_attributes(struct making *making)
 {
@@ -66,7 +78,7 @@ static int check_attributes(struct making *making)
         return refuse(making, -EINVAL, "it cannot be both read-only and write-only");
     making->type = sta__map_type(attributes->type);
     if (!making->type)
-        return refuse(making, -EINVAL, "there is no such type here");
+        return refuse(making, -EINVAL, why_not(attributes->type));
     err = making->type->check_first ? making->type->check_first(attributes, &why) : 0;
     if (err)
         return refuse(making, err, why);

@@ -144,12 +144,16 @@ STA__INLINE void commit(struct sta_map *map, struct sta__ring_header *header, ui
     uint32_t length = (uint32_t)atomic_load_explicit(&header->word, memory_order_relaxed);
 
     length = (length & ~STA__RING_BUSY) | (discard ? STA__RING_DISCARD : 0);
+    if (flags & BPF_RB_NO_WAKEUP && !(flags & BPF_RB_FORCE_WAKEUP)) {
+        /* Release: whoever finds it submitted sees the sample. Nobody has to be looked for. */
+        atomic_store_explicit(&header->word, word_of(map, header, length), memory_order_release);
+        return;
+    }
     /* Sequentially consistent: before the look at the consumer's position. The consumer stores its
      * position, and looks at the length then. */
     atomic_exchange_explicit(&header->word, word_of(map, header, length), memory_order_seq_cst);
     if (flags & BPF_RB_FORCE_WAKEUP ||
-        (!(flags & BPF_RB_NO_WAKEUP) &&
-         (atomic_load_explicit(ring->consumer, memory_order_acquire) & ring->mask) == offset))
+        (atomic_load_explicit(ring->consumer, memory_order_acquire) & ring->mask) == offset)
         wake(map);
 }
 

@@ -66,12 +66,14 @@ static uint32_t buckets_of(uint32_t capacity)
     return buckets;
 }
 
-/* Small elements do not straddle cache lines. */
-static uint32_t stride_of(uint32_t size)
+static const struct sta__map_ops *choose_ops(const struct sta__hash *hash, uint32_t key_size)
 {
-    if (size <= 32)
-        return 32;
-    return size <= 64 ? 64 : (size + 15) & ~15u; /* 16: for sta__hash_set_word() */
+    if (hash->other_value || hash->elem_size != sta__hash_word_elem_size(key_size))
+        return &sta__hash_ops;
+    return key_size == 4    ? &sta__hash4_word_ops
+           : key_size == 8  ? &sta__hash8_word_ops
+           : key_size == 16 ? &sta__hash16_word_ops
+                            : &sta__hash_ops;
 }
 
 static void place_elements(struct sta_map *map, const struct sta__map_attributes *attributes,
@@ -92,15 +94,12 @@ static void place_elements(struct sta_map *map, const struct sta__map_attributes
     } else {
         hash->value_at = offsetof(struct sta__elem, word);
     }
-    hash->elem_size = stride_of(end_of_key + 2 * hash->other_value);
+    hash->elem_size = sta__hash_elem_size(end_of_key + 2 * hash->other_value);
     hash->free_words = (attributes->max_entries + 63) / 64;
     hash->buckets = sta__place(placer, buckets, sizeof(struct sta__bucket), STA__CACHE_LINE);
     hash->free_bits = sta__place(placer, hash->free_words, 8, STA__CACHE_LINE);
     hash->elems = sta__place(placer, hash->capacity, hash->elem_size, STA__CACHE_LINE);
-    map->ops = attributes->key_size == 4    ? &sta__hash4_ops
-               : attributes->key_size == 8  ? &sta__hash8_ops
-               : attributes->key_size == 16 ? &sta__hash16_ops
-                                            : &sta__hash_ops;
+    map->ops = choose_ops(hash, attributes->key_size);
 }
 
 static void place(struct sta_map *map, const struct sta__map_attributes *attributes,

@@ -16,6 +16,10 @@
 
 #include "bench.h"
 
+#include <sta/program.h>
+
+#include "ebpf/isa.h"
+#include "ebpf/program.h"
 #include "maps/lease.h"
 #include "maps/map.h"
 #include "maps/ring.h"
@@ -24,12 +28,15 @@
 #define RING_SIZE (1u << 20)
 #define SAMPLE    64 /* bytes of a record */
 
+enum what { INCREMENT, UPDATE };
 enum row_id { NONE, HASH_UPDATE, RINGS, ROW_IDS };
 
 struct row {
     const char *name;
     double (*run)(struct row *row, uint64_t n);
     uint32_t type, key_size;
+    uint64_t flags;     /* of submitting */
+    enum what run_what; /* by a program */
     bool needs_two_cpus;
     enum row_id id, ratio_to;
     uint64_t n;
@@ -161,6 +168,85 @@ static double run_insert(struct row *row, uint64_t n)
     return (cpu_ns() - start) / (double)n;
 }
 
+/* Programs: a run of one, as the dispatcher calls it. */
+
+#define INSN(name, d, s, o, i)                                                         \
+    {                                                                                  \
+        .code = STA__OP_##name, .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+    }
+#define CALL(name)  INSN(CALL, 0, 0, 0, BPF_FUNC_##name)
+#define KEY_IS(reg) INSN(MOV64X, reg, 10, 0, 0), INSN(ADD64K, reg, 0, 0, -8)
+#define MAP_IN_R1                           \
+    INSN(LDDW, 1, BPF_PSEUDO_MAP_FD, 0, 0), \
+    {                                       \
+        0                                   \
+    }
+
+/* The key is the context's first eight bytes that are its own; its value is counted up. */
+static const struct bpf_insn increment[] = {INSN(LDXDW, 6, 1, 8, 0),
+                                            INSN(STXDW, 10, 6, -8, 0),
+                                            KEY_IS(2),
+                                            MAP_IN_R1,
+                                            CALL(map_lookup_elem),
+                                            INSN(JEQ64K, 0, 0, 3, 0),
+                                            INSN(LDXDW, 1, 0, 0, 0),
+                                            INSN(ADD64K, 1, 0, 0, 1),
+                                            INSN(STXDW, 0, 1, 0, 0),
+                                            INSN(MOV64K, 0, 0, 0, 0),
+                                            INSN(EXIT, 0, 0, 0, 0)};
+static const struct bpf_insn update[] = {INSN(LDXDW, 6, 1, 8, 0),
+                                         INSN(STXDW, 10, 6, -8, 0),
+                                         KEY_IS(2),
+                                         MAP_IN_R1,
+                                         CALL(map_lookup_elem),
+                                         INSN(JEQ64K, 0, 0, 11, 0),
+                                         INSN(LDXDW, 1, 0, 0, 0),
+                                         INSN(ADD64K, 1, 0, 0, 1),
+                                         INSN(STXDW, 10, 1, -16, 0),
+                                         KEY_IS(2),
+                                         INSN(MOV64X, 3, 10, 0, 0),
+                                         INSN(ADD64K, 3, 0, 0, -16),
+                                         MAP_IN_R1,
+                                         INSN(MOV64K, 4, 0, 0, 0),
+                                         CALL(map_update_elem),
+                                         INSN(MOV64K, 0, 0, 0, 0),
+                                         INSN(EXIT, 0, 0, 0, 0)};
+
+static int find_map(void *data, int fd, int is_index, struct sta_map **out)
+{
+    (void)fd, (void)is_index;
+    *out = data;
+    return 0;
+}
+
+static double run_program(struct row *row, uint64_t n)
+{
+    struct sta_map *map = map_of(row);
+    struct sta_program_options how = {.size = sizeof(how), .find_map = find_map, .find_data = map};
+    bool updates = row->run_what == UPDATE;
+    struct sta_program *program;
+    uint64_t before = sum_of(map), context[8] = {0}, r0;
+    volatile sta_callback run;
+    double start;
+
+    must(sta_program_load(&program, updates ? update : increment,
+                          updates ? sizeof(update) / sizeof(*update)
+                                  : sizeof(increment) / sizeof(*increment),
+                          &how),
+         row->name);
+    run = program->run;
+    start = cpu_ns();
+    for (uint64_t i = 0; i < n; i++) {
+        context[1] = i % KEYS;
+        run(context, sizeof(context), &r0, program);
+    }
+    start = cpu_ns() - start;
+    sta_program_free(program);
+    if (sum_of(map) != before + n)
+        die(row->name, "increments are missing");
+    return start / (double)n;
+}
+
 /* Two threads at once, each on a CPU of its own. */
 
 struct partner {
@@ -250,7 +336,7 @@ static double produce(struct partner *partner)
         words[0] = partner->number;
         for (unsigned i = 1; i < SAMPLE / 8; i++)
             words[i] = n;
-        sta__ring_commit(words, BPF_RB_NO_WAKEUP, false);
+        sta__ring_commit(words, partner->row->flags, false);
     }
     return (cpu_ns() - start) / (double)partner->n;
 }
@@ -299,6 +385,12 @@ static struct row rows[] = {
     {.name = "hash, 8-byte keys: insert, delete", .run = run_insert, .type = BPF_MAP_TYPE_HASH, .key_size = 8},
     {.name = "LRU hash: look up, update", .run = run_update, .type = BPF_MAP_TYPE_LRU_HASH, .key_size = 8},
     {.name = "ring buffer: reserve, 64 bytes, submit", .run = run_ring, .type = BPF_MAP_TYPE_RINGBUF, .id = RINGS},
+    {.name = "ring buffer: likewise, no wake-up", .run = run_ring, .type = BPF_MAP_TYPE_RINGBUF, .flags = BPF_RB_NO_WAKEUP},
+    {.name = "A run of a compiled program"},
+    {.name = "array: look up, increment", .run = run_program, .type = BPF_MAP_TYPE_ARRAY, .key_size = 4},
+    {.name = "array per CPU: likewise", .run = run_program, .type = BPF_MAP_TYPE_PERCPU_ARRAY, .key_size = 4},
+    {.name = "hash, 8-byte keys: look up, increment", .run = run_program, .type = BPF_MAP_TYPE_HASH, .key_size = 8},
+    {.name = "hash, 8-byte keys: look up, update", .run = run_program, .type = BPF_MAP_TYPE_HASH, .key_size = 8, .run_what = UPDATE},
     {.name = "Two threads at once, per operation of each"},
     {.name = "hash, 8-byte keys: look up, update", .run = run_update_together, .type = BPF_MAP_TYPE_HASH, .key_size = 8, .needs_two_cpus = true, .ratio_to = HASH_UPDATE},
     {.name = "ring buffer: reserve, 64 bytes, submit", .run = run_ring_together, .type = BPF_MAP_TYPE_RINGBUF, .needs_two_cpus = true, .ratio_to = RINGS},

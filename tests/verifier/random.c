@@ -128,6 +128,8 @@ static void pointer_games(struct generator *g)
     }
 }
 
+bool random_has_locks;
+
 static void statement(struct generator *g)
 {
     static void (*const all[])(struct generator *) = {random_new_number,
@@ -162,8 +164,10 @@ static void statement(struct generator *g)
 
     void (*one)(struct generator *) = all[pick(g, sizeof(all) / sizeof(all[0]))];
 
-    if (g->has_locks && chance(g, 30))
+    if (random_has_locks && chance(g, 15))
         one = random_lock;
+    else if (g->has_locks && chance(g, 30))
+        one = random_locked;
     /* The kernel takes them for programs of another type, which may call less. */
     if (!g->has_locks || (one != random_helper && one != random_text && one != random_other_map))
         one(g);

@@ -64,7 +64,7 @@ static void use_locked(struct generator *g, const struct lock *lock)
         exit_if(g, JMP(BPF_JEQ, number, 0, 0));
 }
 
-void random_lock(struct generator *g)
+void random_locked(struct generator *g)
 {
     struct lock lock = find_lock(g), other;
     bool found_twice = chance(g, 15);

@@ -162,8 +162,9 @@ void random_helper(struct generator *g);
 /* random_helpers.c */
 void random_dynptr(struct generator *g);
 void random_text(struct generator *g);
-/* random_maps.c */
 void random_lock(struct generator *g);
+/* random_maps.c */
+void random_locked(struct generator *g);
 void random_map_in_map(struct generator *g);
 void random_other_map(struct generator *g);
 
