@@ -108,7 +108,7 @@ static void use_element(struct world *w, struct objects *objects)
     static const int commands[] = {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM,
                                    BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM};
     uint32_t words[4] = {below(10), below(4), 0, 0};
-    uint64_t value[512] = {below(5)};
+    uint64_t value[512] = {below(3)}; /* no descriptor by accident */
     union bpf_attr attr = zero_attr();
     int cmd = commands[below(COUNT(commands))];
 
