@@ -51,6 +51,12 @@ static bool reads_user(const struct sta__code *code)
     return is_any_called(code, helpers, sizeof(helpers) / sizeof(helpers[0]));
 }
 
+static bool prints(const struct sta__code *code)
+{
+    return sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
+           sta__helper_is_called(code, BPF_FUNC_trace_vprintk);
+}
+
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
 {
     if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
@@ -63,10 +69,8 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__task_prepare(log);
     if (reads_kernel(code))
         sta__reads_prepare();
-    if (reads_user(code))
+    /* Strings that are printed are read, too. */
+    if (reads_user(code) || prints(code) || sta__helper_is_called(code, BPF_FUNC_snprintf))
         sta__copy_want();
-    if (sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
-        sta__helper_is_called(code, BPF_FUNC_trace_vprintk))
-        return sta__trace_prepare(log);
-    return 0;
+    return prints(code) ? sta__trace_prepare(log) : 0;
 }
