@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "bpf/sections.h"
 
@@ -26,7 +27,7 @@ static void keep(void *data, enum sta_log_level level, const char *message)
 
 static const char *path_of(const char *name)
 {
-    static char path[512];
+    static _Thread_local char path[512];
 
     snprintf(path, sizeof(path), "%s/%s.bpf.o", BPF_OBJECT_DIR, name);
     return path;
@@ -192,6 +193,103 @@ VICTIM(maps_are_wired_as_the_source_says)
     for (uint32_t i = 1; i < sta_map_cpus(); i++)
         numbers[0] += numbers[i];
     CHECK(numbers[0] >= 5);
+    sta_object_close(object);
+    sta_free(sta);
+}
+
+VICTIM(the_rest_of_what_libbpf_does_works)
+{
+    struct sta *sta = quiet_registry();
+    struct sta_object *object = open_object(sta, "more");
+    unsigned major, minor;
+    struct utsname name;
+
+    CHECK_EQ(*(int *)number(object, "custom"), 7);
+    install(sta);
+    attach_all(object, 2);
+    getuid();
+    getuid();
+    CHECK_EQ(uname(&name), 0);
+    CHECK_EQ(sscanf(name.release, "%u.%u", &major, &minor), 2);
+    CHECK_EQ(*(int *)number(object, "kernel_version") >> 8, major << 8 | minor);
+    CHECK_EQ(*(int *)number(object, "numbers"), 28);
+    CHECK_EQ(*(int *)number(object, "tail_calls"), 2);
+    *(int *)number(object, "custom") = 1;
+    getuid();
+    CHECK_EQ(*(int *)number(object, "numbers"), 30);
+    getppid();
+    CHECK_EQ(*(int *)number(object, "tail_calls"), 4);
+    CHECK(sta_object_program(object, "not_loaded") == NULL);
+    sta_object_close(object);
+    sta_free(sta);
+}
+
+struct opened {
+    int samples, lost, wrong;
+    int stop_after;
+};
+
+/* The beginning of struct event, opens.bpf.c; the path is its last member but for padding. */
+static int on_open(void *data, uint32_t cpu, const void *sample, size_t size)
+{
+    struct opened *opened = data;
+    const char *text = sample;
+
+    if (!sample) {
+        opened->lost += (int)size;
+        return 0;
+    }
+    opened->samples++;
+    opened->wrong += cpu >= sta_map_cpus() || size < 312 || !memmem(text, size, "/no/such/", 9);
+    return opened->samples == opened->stop_after ? -ECANCELED : 0;
+}
+
+VICTIM(perf_rings_are_consumed)
+{
+    struct sta *sta = quiet_registry();
+    struct sta_object *object = open_object(sta, "opens");
+    struct opened opened = {0};
+    struct sta_perf *perf;
+    char path[32];
+
+    set_target(object);
+    load(object);
+    CHECK_EQ(sta_perf_open(&perf, sta_object_map(object, "started"), 1), -EINVAL);
+    CHECK_EQ(sta_perf_open(&perf, sta_object_map(object, "events"), 3), -EINVAL);
+    CHECK_EQ(sta_perf_open(&perf, sta_object_map(object, "events"), 1), 0);
+    install(sta);
+    attach_all(object, 4);
+    CHECK_EQ(sta_perf_poll(perf, 0, on_open, &opened), 0);
+    CHECK_EQ(sta_perf_poll(perf, 10, on_open, &opened), 0);
+    /* Many more than fit, over the end of the ring again and again. */
+    for (int i = 0; i < 300; i++) {
+        snprintf(path, sizeof(path), "/no/such/%d", i);
+        open(path, O_RDONLY);
+        if (i % 7 == 0)
+            CHECK(sta_perf_poll(perf, 1000, on_open, &opened) > 0);
+    }
+    sta_perf_consume(perf, on_open, &opened);
+    CHECK_EQ(opened.samples, 300);
+    CHECK_EQ(opened.lost, 0);
+    CHECK_EQ(opened.wrong, 0);
+    for (int i = 0; i < 100; i++)
+        open("/no/such/room", O_RDONLY);
+    sta_perf_consume(perf, on_open, &opened);
+    open("/no/such/room", O_RDONLY);
+    sta_perf_consume(perf, on_open, &opened);
+    CHECK(opened.lost > 0);
+    for (uint32_t i = 0; i < 100; i++) /* another CPU's ring may have counted what it lost */
+        open("/no/such/room", O_RDONLY);
+    sta_perf_consume(perf, on_open, &opened);
+    CHECK(opened.samples + opened.lost <= 501);
+    CHECK_EQ(opened.wrong, 0);
+    open("/no/such/file", O_RDONLY);
+    open("/no/such/file", O_RDONLY);
+    opened.stop_after = opened.samples + 1;
+    CHECK_EQ(sta_perf_consume(perf, on_open, &opened), -ECANCELED);
+    sta_perf_close(perf);
+    open("/no/such/ring", O_RDONLY);
+    sta_perf_close(NULL);
     sta_object_close(object);
     sta_free(sta);
 }
@@ -544,6 +642,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(typed_tracepoints_see_all_calls),
         cmocka_unit_test(maps_and_programs_are_found_by_name),
         cmocka_unit_test(maps_are_wired_as_the_source_says),
+        cmocka_unit_test(the_rest_of_what_libbpf_does_works),
+        cmocka_unit_test(perf_rings_are_consumed),
         cmocka_unit_test(what_cannot_be_attached_is_refused_by_name),
         cmocka_unit_test(or_left_out_if_that_is_asked_for),
         cmocka_unit_test(an_unsafe_program_is_refused_with_the_verifiers_reason),

@@ -75,6 +75,29 @@ open_trace_is_the_same_in_the_kernel()
     diff -u "$work/kernel.out" "$work/here.out" || fail "open_trace shows something else in the kernel"
 }
 
+# As on a kernel without BTF and without tracefs.
+they_need_nothing_of_the_kernels()
+{
+    # shellcheck disable=SC2016 # for the shell inside
+    local hide='mount -t tmpfs none /sys/kernel/btf && mount -t tmpfs none /sys/kernel/tracing || exit 77
+        [ ! -d /sys/kernel/debug/tracing ] || mount -t tmpfs none /sys/kernel/debug/tracing || exit 77
+        exec "$@"' example status=0
+    for example in "$examples/syscount" "$examples/inject" "$examples/open_trace"; do
+        [ -x "$example" ] || continue
+        unshare -m sh -c "$hide" sh "$example" >"$work/out" 2>"$work/err" || status=$?
+        if [ "$status" -eq 77 ] || grep -q unshare "$work/err"; then
+            echo "not run without the kernel's BTF and tracefs: that takes a mount namespace"
+            return
+        fi
+        [ "$status" -eq 0 ] || fail "$example without BTF and tracefs: status $status" "$(cat "$work/err")"
+        case $example in
+        */syscount) diff -u <(printf '%s' "$counts") "$work/out" ;;
+        */inject) diff -u <(printf '%s' "$writes") "$work/out" ;;
+        */open_trace) diff -u <(printf '%s' "$opens") "$work/out" ;;
+        esac || fail "$example shows something else without BTF and tracefs"
+    done
+}
+
 # A fenced block of README.md that follows a line with this text.
 readme_block()
 {
@@ -99,5 +122,6 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
         echo "not run as nobody, who cannot read $examples"
     fi
 fi
+they_need_nothing_of_the_kernels
 open_trace_is_the_same_in_the_kernel
 readme_shows_what_they_show

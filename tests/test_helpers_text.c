@@ -414,6 +414,31 @@ static void texts_are_the_kernels(void **state)
     assert_true(accepted > refused && refused > 0);
 }
 
+/* The format begins in constants, and never ends. */
+static void formats_have_an_end(void **state)
+{
+    const struct made_format none = {.text = ""};
+    struct bpf_insn insns[128];
+    char rodata[RODATA_SIZE];
+    struct twice t;
+    size_t count = make_snprintf(insns, &none);
+
+    (void)state;
+    memset(rodata, 'a', sizeof(rodata));
+    twice_load(&t, insns, count, rodata, 0);
+    assert_int_equal(t.our_err, -EINVAL);
+    assert_non_null(strstr(t.log, "string is not zero-terminated"));
+    if (t.area_fd >= 0)
+        assert_int_equal(t.kernel_err, -EINVAL);
+    twice_free(&t);
+    rodata[RODATA_SIZE - 1] = 0;
+    twice_load(&t, insns, count, rodata, 0);
+    assert_string_equal(t.log, "");
+    if (t.area_fd >= 0)
+        assert_int_equal(t.kernel_err, 0);
+    twice_free(&t);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +446,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(numbers_that_are_known),
         cmocka_unit_test(strings_compare_as_in_the_kernel),
         cmocka_unit_test(texts_are_the_kernels),
+        cmocka_unit_test(formats_have_an_end),
     };
 
     for (int i = 1; i + 1 < argc; i += 2) {

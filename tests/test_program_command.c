@@ -356,6 +356,40 @@ SCENARIO(elements_that_are_programs_and_maps)
     }
 }
 
+/* Where control groups are mounted; else only what is wrong is compared. */
+SCENARIO(elements_that_are_control_groups)
+{
+    union bpf_attr attr = map_attr(BPF_MAP_TYPE_CGROUP_ARRAY, 4, 4, 2);
+    int map = OPEN(w, BPF_MAP_CREATE, &attr);
+    int group = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int unified = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int other = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fds[] = {group, unified, other, 0, 12345, map};
+
+    for (size_t i = 0; i < COUNT(fds); i++) {
+        for (uint32_t key = 0; key < 3; key++) {
+            for (uint64_t flags = 0; flags < 3; flags++) {
+                int fd = fds[i], got = 0;
+
+                attr = element_attr(map, &key, &fd, flags);
+                CALL(w, BPF_MAP_UPDATE_ELEM, &attr);
+                attr = element_attr(map, &key, &got, 0);
+                CALL(w, BPF_MAP_LOOKUP_ELEM, &attr);
+            }
+        }
+    }
+    for (uint32_t key = 0; key < 3; key++) {
+        attr = element_attr(map, &key, NULL, 0);
+        CALL(w, BPF_MAP_DELETE_ELEM, &attr);
+        CALL(w, BPF_MAP_DELETE_ELEM, &attr);
+    }
+    close(other);
+    if (group >= 0)
+        close(group);
+    if (unified >= 0)
+        close(unified);
+}
+
 /* What programs may do with what they find in a map of maps. */
 SCENARIO(maps_of_maps_are_verified)
 {
@@ -422,6 +456,7 @@ int main(void)
         cmocka_unit_test(links_are_changed),
         cmocka_unit_test(programs_are_run_for_a_test),
         cmocka_unit_test(elements_that_are_programs_and_maps),
+        cmocka_unit_test(elements_that_are_control_groups),
         cmocka_unit_test(maps_of_maps_are_verified),
     };
 

@@ -5,6 +5,8 @@
  */
 #include "reads.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -440,13 +442,55 @@ VICTIM(in_vfork_children)
     CHECK(!is_quick());
 }
 
-/* ---- writes ---- */
+/* ---- without process_vm_readv ---- */
+
+static void forbid(int first_nr, int second_nr)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)first_nr, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)second_nr, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = COUNT_OF(filter), .filter = filter};
+
+    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
 
 static uint64_t write_user(uint64_t to, uint64_t size, uint64_t address, uint64_t a, uint64_t b)
 {
     (void)a, (void)b;
     return sta__helper_probe_write_user(address, to, size, 0, 0);
 }
+
+VICTIM(where_the_kernel_lets_nobody_read_by_address)
+{
+    struct edge none = make_edge(PROT_NONE);
+    static char large[10000], copy[10000], room[16];
+    int fds = dup(0), fds_after;
+
+    close(fds);
+    installed_answering();
+    set_mask(SIG_BLOCK, 0);
+    forbid(SYS_process_vm_readv, SYS_process_vm_writev);
+    check_reads();
+    CHECK(!is_quick());
+    check_edge(&none);
+    memset(large, 'l', sizeof(large));
+    CHECK_EQ(sta__copy_from_user(copy, (uintptr_t)large, sizeof(large)), 0);
+    CHECK(memcmp(copy, large, sizeof(large)) == 0);
+    CHECK_EQ(ask(write_user, (uintptr_t)room, 16).result, 0);
+    CHECK(all_bytes_are((uint8_t *)room, 0, 16, 0xaa));
+    CHECK_EQ(ask(write_user, (uintptr_t)none.end - 8, 16).result, -EFAULT);
+    fds_after = dup(0);
+    CHECK_EQ(fds_after, fds); /* none is left open */
+    forbid(SYS_pipe2, SYS_pipe2);
+    CHECK_EQ(ask(sta__helper_probe_read_user, (uintptr_t)large, 16).result, -EFAULT);
+}
+
+/* ---- writes ---- */
 
 VICTIM(writes_to_bad_addresses_fail)
 {
@@ -484,6 +528,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(in_threads_that_were_there_before),
         cmocka_unit_test(in_forked_children),
         cmocka_unit_test(in_vfork_children),
+        cmocka_unit_test(where_the_kernel_lets_nobody_read_by_address),
         cmocka_unit_test(writes_to_bad_addresses_fail),
     };
 

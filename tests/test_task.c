@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/utsname.h>
 
+#include "base/ids.h"
 #include "ebpf/helpers.h"
 #include "ebpf/task.h"
 #include "maps/map.h"
@@ -328,6 +329,48 @@ VICTIM(fields_are_the_kernels_in_orphans)
     CHECK_EQ(byte, 'y');
 }
 
+/* While the transformer is installed, namespaces and start times are kept until they change. */
+static void *compare_twice(void *unused)
+{
+    getppid(); /* a callback: from here on this thread keeps what it knows */
+    compare_all();
+    compare_all();
+    change_namespaces();
+    compare_all();
+    change_namespaces();
+    compare_all();
+    return unused;
+}
+
+VICTIM(what_is_kept_is_forgotten_when_it_changes)
+{
+    struct sta *sta = new_registry();
+    pthread_t thread;
+    pid_t child;
+
+    load_both();
+    count_calls(sta, SYS_getppid);
+    install(sta);
+    CHECK(atomic_load(&sta__interceptions) & 1);
+    compare_twice(NULL);
+    CHECK_EQ(pthread_create(&thread, NULL, compare_twice, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    compare_in_child(change_namespaces);
+    child = vfork();
+    if (child == 0) {
+        compare_twice(NULL);
+        _exit(7);
+    }
+    CHECK_EQ(status_of(child), 7 << 8);
+    compare_all();
+    remove_transformer(sta);
+    change_namespaces();
+    compare_all();
+    install(sta);
+    compare_all();
+    sta_free(sta);
+}
+
 /* ---- without the kernel ---- */
 
 static uint64_t chain(const int *fields, unsigned count, uint64_t size)
@@ -365,7 +408,7 @@ static int64_t read_at(uint64_t address, void *to, uint64_t size)
 /* What nobody knows is zero, also around fields; what is no object cannot be read. */
 VICTIM(the_rest_of_the_image_is_zeros)
 {
-    uint64_t task = sta__task_address((uint32_t)gettid(), STA__TASK_TASK);
+    uint64_t task = sta__task_address(sta__task_self(), STA__TASK_TASK);
     uint32_t pid = sta__task_offsets[STA__FIELD_PID];
     uint8_t bytes[4096], around[16];
 
@@ -388,7 +431,7 @@ VICTIM(the_rest_of_the_image_is_zeros)
 
 VICTIM(names_are_read_as_strings)
 {
-    uint64_t comm = sta__task_address((uint32_t)gettid(), STA__TASK_TASK);
+    uint64_t comm = sta__task_address(sta__task_self(), STA__TASK_TASK);
     char name[32];
 
     load_ours();
@@ -412,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(fields_are_the_kernels_in_threads),
         cmocka_unit_test(fields_are_the_kernels_after_changes),
         cmocka_unit_test(fields_are_the_kernels_in_orphans),
+        cmocka_unit_test(what_is_kept_is_forgotten_when_it_changes),
         cmocka_unit_test(fields_are_what_the_process_knows_itself),
         cmocka_unit_test(the_rest_of_the_image_is_zeros),
         cmocka_unit_test(names_are_read_as_strings),

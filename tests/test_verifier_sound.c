@@ -72,8 +72,10 @@ static void random_programs_keep_to_what_is_theirs(void **state)
     static struct bpf_insn insns[RANDOM_PROGRAM_MAX];
 
     (void)state;
-    for (uint64_t i = seed; i < seed + programs; i++)
+    for (uint64_t i = seed; i < seed + programs; i++) {
+        random_has_locks = i % 2;
         check(insns, random_program(insns, i), i, false);
+    }
 }
 
 /* ---- numbers ---- */

@@ -179,6 +179,30 @@ typedef int (*sta_ring_fn)(void *data, const void *record, size_t size);
 STA_API int sta_ring_consume(struct sta_map *map, sta_ring_fn fn, void *data);
 STA_API int sta_ring_poll(struct sta_map *map, int timeout_ms, sta_ring_fn fn, void *data);
 
+/*
+ * Perf event arrays (BPF_MAP_TYPE_PERF_EVENT_ARRAY): rings for what bpf_perf_event_output() writes,
+ * one for each CPU, of so many pages (a power of two); they are put into the array, which has to
+ * have an element for each CPU, and taken out by sta_perf_close().
+ *
+ * sta_perf_consume() calls `fn` for each sample in turn, those of one CPU in the order in which
+ * they were written; `sample` lasts for the call, and its size is filled up to a multiple of 8,
+ * less 4, as in the kernel. NULL: `size` samples were lost here, for which there was no room. What
+ * `fn` returns, if it is negative, ends this and is returned. sta_perf_poll() waits as
+ * sta_ring_poll().
+ *
+ * Return 0, how many there were, or -errno: -EINVAL (no such map, `pages`), -E2BIG (too few
+ * elements), -EBADMSG (somebody spoiled a ring), -ENOMEM and others of memfd_create(2). One
+ * consumer at a time; not from inside a callback.
+ */
+struct sta_perf;
+
+typedef int (*sta_perf_fn)(void *data, uint32_t cpu, const void *sample, size_t size);
+
+STA_API int sta_perf_open(struct sta_perf **out, struct sta_map *map, uint32_t pages);
+STA_API int sta_perf_consume(struct sta_perf *perf, sta_perf_fn fn, void *data);
+STA_API int sta_perf_poll(struct sta_perf *perf, int timeout_ms, sta_perf_fn fn, void *data);
+STA_API void sta_perf_close(struct sta_perf *perf); /* NULL is allowed */
+
 /* From now on hosts cannot change it, in no process; programs can, unless it has
  * BPF_F_RDONLY_PROG. Returns 0 or -EPERM: it is frozen already, or BPF_F_RDONLY. */
 STA_API int sta_map_freeze(struct sta_map *map);

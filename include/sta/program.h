@@ -8,6 +8,7 @@
  * Programs are those of the kernel: the instruction set of RFC 9669 with the kernel's helpers,
  * maps and rules. What the kernel's verifier accepts for a program of the same type is accepted,
  * and what it refuses is refused, with its words; the differences that are meant are in README.
+ * What programs print is read by the functions of sta/trace.h.
  */
 #ifndef STA_PROGRAM_H
 #define STA_PROGRAM_H
@@ -73,6 +74,11 @@ struct sta_program_options {
  * it reads or writes where it must not), -E2BIG (too large, or too complex to be proved safe),
  * -ENOSPC (the log did not fit into log_buf; the program may be good), -ENOMEM. The errors of an
  * unsafe program are those of the kernel.
+ *
+ * Once a program is loaded that reads the process's memory (bpf_probe_read_user and the like,
+ * bpf_get_stack), SIGSEGV and SIGBUS are shared with the application for as long as a transformer
+ * is installed: a bad address is an error for the program, and every other of these signals takes
+ * the application's own action. Without a transformer the kernel does the reading, more slowly.
  *
  * The instructions are copied. Where the system allows no new executable memory (PR_SET_MDWE,
  * SELinux) the program is interpreted, and the log warns of it. Thread-safe; not from inside a

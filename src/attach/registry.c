@@ -71,7 +71,8 @@ static void retire_attachment(struct sta *sta, struct sta__attachment *attachmen
 static bool is_always_active(int sys_nr)
 {
     return sys_nr == SYS_clone || sys_nr == SYS_fork || sys_nr == SYS_vfork || sys_nr == SYS_exit ||
-           sys_nr == SYS_sigaltstack || sys_nr == SYS_clone3;
+           sys_nr == SYS_sigaltstack || sys_nr == SYS_clone3 || sys_nr == SYS_unshare ||
+           sys_nr == SYS_setns;
 }
 
 /* See only_enter, registry.h. */

@@ -73,9 +73,10 @@ struct sta__hooks {
     _Atomic uint8_t active;
 } __attribute__((aligned(STA__CACHE_LINE)));
 
-#define STA__ACTIVE_ENTER  1 /* enter callbacks */
-#define STA__ACTIVE_EXIT   2 /* exit callbacks */
-#define STA__ACTIVE_ALWAYS 4 /* it concerns the dispatcher itself: clone, exit, sigaltstack */
+#define STA__ACTIVE_ENTER 1 /* enter callbacks */
+#define STA__ACTIVE_EXIT  2 /* exit callbacks */
+#define STA__ACTIVE_ALWAYS \
+    4 /* it concerns the dispatcher itself: clone, exit, sigaltstack, setns */
 
 struct sta {
     _Atomic(sta_syscall_fn) original;

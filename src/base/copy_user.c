@@ -89,8 +89,8 @@ static STA__NOINLINE bool ask(uint32_t generation)
     uint32_t known = get_known();
     uint64_t mask = UINT64_MAX;
 
-    if (generation == STA__FAULTS_NOBODY || known == STA__FAULTS_BLOCKED ||
-        known == STA__FAULTS_PINNED)
+    if (generation == STA__FAULTS_NOBODY ||
+        (known >= STA__FAULTS_BLOCKED && known <= STA__FAULTS_CHANGING))
         return false;
     STA__RAW4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, sizeof(mask));
     if (sta__self.alt_stack_high == 0)
@@ -121,8 +121,8 @@ static void clear(void *memory, size_t size)
 
 /* ---- by the kernel ---- */
 
-/* Where process_vm_readv is not offered: a pipe reads memory as any system call does. */
-static int64_t read_through_pipe(char *to, const char *from, size_t size)
+/* Where process_vm_readv is not offered: a pipe reads and writes memory as any system call does. */
+static int64_t copy_through_pipe(char *to, const char *from, size_t size)
 {
     int ends[2];
     int64_t err = STA__RAW2(SYS_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
@@ -148,7 +148,14 @@ static STA__NOINLINE int64_t read_by_kernel(void *to, uint64_t from, size_t size
     const void *source = (const void *)(uintptr_t)from;
     int64_t err = sta__memory_read_checked(to, source, size);
 
-    return err == 0 || err == -EFAULT ? err : read_through_pipe(to, source, size);
+    return err == 0 || err == -EFAULT ? err : copy_through_pipe(to, source, size);
+}
+
+static STA__NOINLINE int64_t write_by_kernel(void *to, const void *from, size_t size)
+{
+    int64_t err = sta__memory_write_checked(to, from, size);
+
+    return err == 0 || err == -EFAULT ? err : copy_through_pipe(to, from, size);
 }
 
 static size_t min(size_t a, size_t b)
@@ -246,5 +253,5 @@ int64_t sta__copy_to_user(uint64_t to, const void *from, size_t size)
         return 0;
     if (sta__likely(faults_are_handled()))
         return sta__copy_bytes(target, from, size);
-    return sta__memory_write_checked(target, from, size) == 0 ? 0 : -EFAULT;
+    return write_by_kernel(target, from, size);
 }

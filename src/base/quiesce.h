@@ -75,6 +75,7 @@ struct sta__reader_self {
     uint64_t pid_namespace;                  /* likewise; 0: nobody asked */
     uint64_t pid_namespace_dev;              /* beside it */
     uint64_t random;                         /* state of bpf_get_prandom_u32(); 0: none yet */
+    uint32_t changes;                        /* counts sta__self_forget_ids() */
 };
 
 /* Lives on the stack for as long as the section runs; the first member of what the section's owner
@@ -101,10 +102,11 @@ STA__INLINE bool sta__on_private_stack(uintptr_t address)
     return address - sta__self.private_stack < STA__PRIVATE_STACK_SIZE;
 }
 
-/* Whoever runs on this thread may be another process or thread than before: to be called on both
- * sides of what creates one. */
+/* Whoever runs on this thread may be another process or thread than before, or be in other
+ * namespaces: to be called on both sides of what creates one, and behind what changes them. */
 STA__INLINE void sta__self_forget_ids(void)
 {
+    sta__self.changes++;
     sta__self.pid_tgid = 0;
     sta__self.pid_namespace = 0;
     sta__self.random = 0;

@@ -44,13 +44,16 @@ long sta__hook_close_range(struct sta__bpf *bpf, const unsigned long *args)
 
     if (!sta__fds_any(bpf) || first > last || flags & ~CLOSE_RANGE_UNSHARE)
         return STA__NOT_OURS;
-    while (result == 0 && first <= last) {
+    for (;;) {
         int own = sta__fds_own(bpf, first);
-        unsigned end = own < 0 || (unsigned)own > last ? last : (unsigned)own - 1;
 
-        if (own != (int)first)
-            result = (long)STA__RAW3(SYS_close_range, first, end, flags);
-        if (end == last)
+        if (own < 0 || (unsigned)own > last) {
+            result = (long)STA__RAW3(SYS_close_range, first, last, flags);
+            break;
+        }
+        if ((unsigned)own > first)
+            result = (long)STA__RAW3(SYS_close_range, first, (unsigned)own - 1, flags);
+        if (result < 0 || (unsigned)own == last)
             break;
         first = (unsigned)own + 1;
     }

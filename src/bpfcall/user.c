@@ -1,43 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* See user.h: the kernel copies between two places of this process, and says where it cannot. */
+/* See user.h. */
 #include "bpfcall/user.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
-#include "base/gate.h"
+#include "base/copy_user.h"
 #include "base/pages.h"
-
-static int copy(int sys_nr, const void *own, uint64_t theirs, size_t size)
-{
-    struct iovec local = {(void *)(uintptr_t)own, size}, remote = {(void *)(uintptr_t)theirs, size};
-    int64_t got;
-
-    if (size == 0)
-        return 0;
-    got = STA__RAW6(sys_nr, STA__RAW0(SYS_getpid), &local, 1, &remote, 1, 0);
-    if (got == (int64_t)size)
-        return 0;
-    if (got >= 0 || got == -EFAULT)
-        return -EFAULT;
-    /* Forbidden (seccomp): then it is as with any function that is given a bad address. */
-    if (sys_nr == SYS_process_vm_readv)
-        memcpy((void *)(uintptr_t)own, remote.iov_base, size);
-    else
-        memcpy(remote.iov_base, own, size);
-    return 0;
-}
 
 int sta__user_read(void *to, uint64_t from, size_t size)
 {
-    return copy(SYS_process_vm_readv, to, from, size);
+    return (int)sta__copy_from_user(to, from, size);
 }
 
 int sta__user_write(uint64_t to, const void *from, size_t size)
 {
-    return copy(SYS_process_vm_writev, from, to, size);
+    return (int)sta__copy_to_user(to, from, size);
 }
 
 /* By pieces that end with a page, as the next one may not be there. */

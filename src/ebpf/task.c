@@ -26,7 +26,7 @@ static const struct {
 
 /* An address, taken apart. */
 struct place {
-    uint32_t tid;
+    uint32_t who;
     uint32_t object;
     uint32_t offset;
     uint32_t room; /* bytes from there to the object's end */
@@ -39,7 +39,7 @@ static bool find_place(uint64_t address, struct place *place)
 
     if (in_image >= STA__TASK_SPAN)
         return false;
-    place->tid = (uint32_t)(in_image >> STA__TASK_BITS);
+    place->who = (uint32_t)(in_image >> STA__TASK_BITS);
     if (at < TASK_ROOM) {
         place->object = STA__TASK_TASK;
         place->offset = at;
@@ -52,9 +52,19 @@ static bool find_place(uint64_t address, struct place *place)
     return place->object < STA__TASK_OBJECTS;
 }
 
-static void clear(void *memory, size_t size)
+/* Mostly a few bytes, for which the string instruction takes too long to begin. */
+static void clear(char *memory, uint32_t size)
 {
-    __asm__ volatile("rep stosb" : "+D"(memory), "+c"(size) : "a"(0) : "memory");
+    typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+
+    for (; size >= sizeof(word); memory += sizeof(word), size -= (uint32_t)sizeof(word)) {
+        *(word *)memory = 0;
+        __asm__ volatile("" : : : "memory");
+    }
+    for (; size > 0; size--) {
+        *memory++ = 0;
+        __asm__ volatile("" : : : "memory");
+    }
 }
 
 static uint32_t max(uint32_t a, uint32_t b)
@@ -76,7 +86,7 @@ static STA__NOINLINE void read_field(char *to, const struct place *place, uint32
     _Alignas(8) char value[STA__TASK_FIELD_MAX];
 
     clear(value, fields[field].size);
-    sta__task_value((enum sta__task_field)field, place->tid, value);
+    sta__task_value((enum sta__task_field)field, place->who, value);
     sta__memory_copy(to + (from - place->offset), value + (from - begin), until - from);
 }
 
@@ -95,7 +105,9 @@ bool sta__task_read(void *to, uint64_t address, uint32_t size)
     if (!find_place(address, &place) || size > place.room)
         return false;
     clear(to, size);
-    for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
+    /* They are in the order of objects, and task_struct's come first. */
+    for (unsigned field = 0; field < STA__TASK_FIELDS && fields[field].object <= place.object;
+         field++) {
         if (overlaps(&place, size, field))
             read_field(to, &place, size, field);
     }

@@ -5,7 +5,7 @@
  *     FIELD(name, object, size in bytes, where it is unless the kernel's BTF says otherwise,
  *           the kernel's struct, the member in it)
  *
- * Fields of an object stand together.
+ * In the order of objects (enum sta__task_object).
  */
 FIELD(PID, TASK, 4, 64, "task_struct", "pid")
 FIELD(TGID, TASK, 4, 68, "task_struct", "tgid")

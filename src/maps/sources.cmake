@@ -9,6 +9,7 @@ target_sources(sta PRIVATE
     maps/map_info.c
     maps/objects_held.c
     maps/objects_set.c
+    maps/perf_consume.c
     maps/perf_ring_create.c
     maps/ring_consume.c
     maps/types.c

@@ -253,7 +253,9 @@ static bool is_special(int sys_nr)
     case SYS_exit:
     case SYS_execve:
     case SYS_execveat:
-    case SYS_sigaltstack: /* not for choose(): the dispatcher sees to it, see STA__ACTIVE_ALWAYS */
+    case SYS_sigaltstack: /* not for choose(): the dispatcher sees to these three, see */
+    case SYS_unshare:     /* STA__ACTIVE_ALWAYS */
+    case SYS_setns:
         return true;
     default:
         return sta__needs_entry(sys_nr) || sta__signals_may_concern(sys_nr) ||

@@ -16,8 +16,10 @@
 
 #include "bench.h"
 
+#include "base/clock.h"
 #include "base/copy_user.h"
 #include "ebpf/helpers.h"
+#include "ebpf/task.h"
 
 typedef uint64_t (*helper)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
@@ -26,7 +28,8 @@ static char text[4096];
 struct row {
     const char *name;
     helper read;
-    uint64_t address; /* 0: `text` */
+    uint64_t address;  /* 0: `text` */
+    const int *fields; /* of the task, ended by -1; NULL: it is no read of that */
     uint32_t size;
     int64_t result;
     bool is_blocked; /* SIGSEGV is: the kernel copies */
@@ -38,6 +41,25 @@ static uint64_t nothing(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     (void)r1, (void)r2, (void)r3, (void)r4, (void)r5;
     return 0;
 }
+
+/* Follows pointers from the task, each at the offset of a field, and reads the last one. */
+static uint64_t follow(uint64_t to, uint64_t size, uint64_t fields, uint64_t r4, uint64_t r5)
+{
+    const int *field = (const int *)(uintptr_t)fields;
+    uint64_t at = sta__helper_get_current_task(0, 0, 0, 0, 0);
+
+    for (; field[1] >= 0; field++) {
+        if (sta__helper_probe_read_kernel((uintptr_t)&at, sizeof(at),
+                                          at + sta__task_offsets[*field], r4, r5))
+            return 1;
+    }
+    return sta__helper_probe_read_kernel(to, size, at + sta__task_offsets[*field], r4, r5);
+}
+
+#define TASK(name_, size_, ...)                                                                \
+    {                                                                                          \
+        .name = name_, .read = follow, .fields = (const int[]){__VA_ARGS__, -1}, .size = size_ \
+    }
 
 static struct row rows[] = {
     {.name = "the loop alone", .read = nothing},
@@ -59,6 +81,13 @@ static struct row rows[] = {
      .read = sta__helper_probe_read_user,
      .size = 16,
      .is_blocked = true},
+    TASK("task: tgid", 4, STA__FIELD_TGID),
+    TASK("task: comm", 16, STA__FIELD_COMM),
+    TASK("task: real_parent, tgid", 4, STA__FIELD_REAL_PARENT, STA__FIELD_TGID),
+    TASK("task: cred, uid", 4, STA__FIELD_CRED, STA__FIELD_UID),
+    TASK("task: nsproxy, mnt_ns, inum", 4, STA__FIELD_NSPROXY, STA__FIELD_NSPROXY_MNT,
+         STA__FIELD_MNT_INUM),
+    TASK("task: start_time", 8, STA__FIELD_START_TIME),
 };
 
 #define ROWS_END (rows + sizeof(rows) / sizeof(rows[0]))
@@ -77,7 +106,9 @@ static struct {
 static int read_often(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
 {
     struct row *row = asked.row;
-    uint64_t from = row->address ? row->address : (uintptr_t)text;
+    uint64_t from = row->fields    ? (uintptr_t)row->fields
+                    : row->address ? row->address
+                                   : (uintptr_t)text;
     double start = cpu_ns();
 
     (void)ctx, (void)ctx_size, (void)ret, (void)user_data;
@@ -142,6 +173,7 @@ static void print_table(void)
 int main(int argc, char **argv)
 {
     const struct sta_target target = {SYS_getppid, true};
+    const struct sta__log silent = {0};
     struct sta *sta;
 
     bench_options_parse(&options, argc, argv);
@@ -154,6 +186,8 @@ int main(int argc, char **argv)
     must(sta_attach(sta, &target, read_often, NULL), "sta_attach");
     must(sta_transform_install(sta, NULL), "sta_transform_install");
     sta__copy_want();
+    sta__task_prepare(&silent);
+    sta__clock_prepare();
     measure();
     print_table();
     sta_free(sta);

@@ -309,6 +309,8 @@ const char *concrete_run(const struct sta__code *code, const struct sta__verify_
         r->regs[i] = any(r);
     r->regs[1] = add_region(r, r->context, result->context_size, true);
     concrete_run_subprog(r, 0);
+    if (r->held && !r->wrong && !r->is_over)
+        r->wrong = "an end under a lock";
     *insn = r->insn;
     wrong = r->wrong;
     free(r);

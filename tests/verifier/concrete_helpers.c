@@ -25,7 +25,34 @@ uint64_t concrete_value_of(struct run *r, const struct sta_map *map)
 
     if (map->values && map->max_entries == 1)
         at = map->values;
-    return add_region(r, at, map->value_size, map->flags & BPF_F_RDONLY_PROG);
+    if (map->has_lock && !map->values)
+        at = r->locked[any(r) % 4];
+    add_region(r, at, map->value_size, map->flags & BPF_F_RDONLY_PROG);
+    for (uint32_t i = 0; map->has_lock && i < r->region_count; i++) {
+        if (r->regions[i].at == (uint64_t)(uintptr_t)at)
+            r->regions[i].lock_end = map->lock_at + 4;
+    }
+    return (uint64_t)(uintptr_t)at;
+}
+
+/* ---- locks ---- */
+
+static void take_lock(struct run *r, uint64_t at)
+{
+    bool is_lock = false;
+
+    for (uint32_t i = 0; i < r->region_count; i++)
+        is_lock |= r->regions[i].lock_end && at == r->regions[i].at + r->regions[i].lock_end - 4;
+    if (!is_lock)
+        r->wrong = "a lock that is none";
+    r->held = at;
+}
+
+static void give_lock(struct run *r, uint64_t at)
+{
+    if (r->held != at)
+        r->wrong = "a lock given back that was not held";
+    r->held = 0;
 }
 
 static uint64_t lookup(struct run *r, const struct sta_map *map, uint64_t key)
@@ -177,6 +204,9 @@ uint64_t concrete_call_helper(struct run *r, int32_t id)
     const struct sta__helper *helper = sta__helper_find(id);
     const struct sta_map *map = NULL;
 
+    if (r->held && id != BPF_FUNC_spin_unlock)
+        r->wrong = "a helper called under a lock";
+
     for (int i = 0; helper && i < 5 && helper->args[i] && !r->wrong; i++) {
         uint64_t value = r->regs[1 + i], next = i < 4 ? r->regs[2 + i] : 0;
 
@@ -223,6 +253,12 @@ uint64_t concrete_call_helper(struct run *r, int32_t id)
         return any(r) % 2 ? (uint64_t)-14 : any(r) % (r->regs[2] + 1);
     case BPF_FUNC_get_smp_processor_id:
         return 0;
+    case BPF_FUNC_spin_lock:
+        take_lock(r, r->regs[1]);
+        return any(r);
+    case BPF_FUNC_spin_unlock:
+        give_lock(r, r->regs[1]);
+        return any(r);
     case BPF_FUNC_dynptr_from_mem:
         check(r, r->regs[1], r->regs[2], true);
         make_dynptr(r, r->regs[4], r->regs[3] ? 0 : r->regs[1], r->regs[2], false);

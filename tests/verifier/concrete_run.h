@@ -17,6 +17,7 @@
 struct region {
     uint64_t at, size;
     bool is_read_only;
+    uint32_t lock_end; /* four bytes before it are a lock; 0: there is none */
 };
 
 struct run {
@@ -29,12 +30,14 @@ struct run {
     /* With gaps, so that what is just outside of one is in none. */
     char stacks[FRAMES_MAX][STA__STACK_SIZE + GAP];
     char context[8192 + GAP], values[8][64 + GAP], records[8][256 + GAP], key[64];
+    char locked[4][16 + GAP];
     struct {
         uint64_t at, bytes[2]; /* where it was made, and what was written there */
         uint64_t data, size;
         bool is_record;
     } dynptrs[DYNPTRS_MAX];
     uint32_t dynptr_count;
+    uint64_t held;                    /* the lock's address */
     uint32_t record_count, callbacks; /* records made; calls by helpers that are under way */
     const char *wrong;
     bool is_over; /* given up */
@@ -71,7 +74,7 @@ static inline uint64_t add_region(struct run *r, void *at, uint64_t size, bool i
         r->is_over = true;
     else
         r->regions[r->region_count++] =
-            (struct region){(uint64_t)(uintptr_t)at, size, is_read_only};
+            (struct region){(uint64_t)(uintptr_t)at, size, is_read_only, 0};
     return (uint64_t)(uintptr_t)at;
 }
 
@@ -84,6 +87,9 @@ static inline void *check(struct run *r, uint64_t at, uint64_t size, bool writes
             region->size - (at - region->at) >= size) {
             if (writes && region->is_read_only)
                 r->wrong = "a write to what is read-only";
+            if (region->lock_end && at < region->at + region->lock_end &&
+                at + size > region->at + region->lock_end - 4)
+                r->wrong = "an access to a lock";
             return (void *)(uintptr_t)at;
         }
     }

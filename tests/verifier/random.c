@@ -128,6 +128,8 @@ static void pointer_games(struct generator *g)
     }
 }
 
+bool random_has_locks;
+
 static void statement(struct generator *g)
 {
     static void (*const all[])(struct generator *) = {random_new_number,
@@ -158,7 +160,10 @@ static void statement(struct generator *g)
                                                       call_back,
                                                       pointer_games};
 
-    all[pick(g, sizeof(all) / sizeof(all[0]))](g);
+    if (random_has_locks && chance(g, 15))
+        random_lock(g);
+    else
+        all[pick(g, sizeof(all) / sizeof(all[0]))](g);
 }
 
 static void statements(struct generator *g, int count)

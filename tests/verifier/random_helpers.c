@@ -129,7 +129,7 @@ static void prints(struct generator *g)
     EMIT(CALL(trace_vprintk));
 }
 
-/* The constants at 24 are "foo%d", at 27 "%d", at 28 "d", at 29 "". */
+/* The constants at 32 are "foo%d", at 35 "%d", at 36 "d", at 37 "". */
 static void formats(struct generator *g)
 {
     int value = find(g, VALUE);
@@ -140,8 +140,9 @@ static void formats(struct generator *g)
         EMIT(MOVX(R1, R10), ADD(R1, -48), MOV(R2, some_size(g, 48)));
     if (chance(g, 10))
         EMIT(MOV(R1, 0), MOV(R2, chance(g, 10)));
-    EMIT(LD_VALUE(R3, chance(g, 95) ? MAP_RODATA : MAP_RDONLY, 24 + (int)pick(g, 7)), MOVX(R4, R10),
-         ADD(R4, -16), MOV(R5, 8 * (int)pick(g, 3) + (chance(g, 2) ? 4 : 0)), CALL(snprintf));
+    EMIT(LD_VALUE(R3, chance(g, 95) ? MAP_RODATA : MAP_RDONLY, 30 + (int)pick(g, 10)),
+         MOVX(R4, R10), ADD(R4, -16), MOV(R5, 8 * (int)pick(g, 3) + (chance(g, 2) ? 4 : 0)),
+         CALL(snprintf));
 }
 
 static void reads_number(struct generator *g)
@@ -175,7 +176,7 @@ void random_text(struct generator *g)
         break;
     case 3:
         some_memory(g, R1, R2);
-        EMIT(LD_VALUE(R3, MAP_RODATA, 24 + (int)pick(g, 40)), CALL(strncmp));
+        EMIT(LD_VALUE(R3, MAP_RODATA, 24 + (int)pick(g, 41)), CALL(strncmp));
         break;
     case 4:
         EMIT(MOV(R1, 0), MOV(R2, 0), MOVX(R3, R10), ADD(R3, -8 * (int)(1 + pick(g, 3))),
@@ -187,4 +188,63 @@ void random_text(struct generator *g)
         EMIT(CALL_NUMBER(plain[pick(g, 7)]));
     }
     after_call(g);
+}
+
+/* reg: a value with a lock at the offset that is returned. */
+static int locked_value(struct generator *g, int reg)
+{
+    if (chance(g, 50)) {
+        EMIT(LD_VALUE(reg, MAP_LOCK, 0));
+        return 8;
+    }
+    EMIT(ST(BPF_W, R10, -4, (int32_t)pick(g, 4)), MOVX(R2, R10), ADD(R2, -4),
+         LD_MAP(R1, MAP_LOCKED), CALL(map_lookup_elem));
+    if (chance(g, 97))
+        exit_if(g, JMP(BPF_JEQ, R0, 0, 0));
+    EMIT(MOVX(reg, R0));
+    return 4;
+}
+
+static void call_with_lock(struct generator *g, int reg, int lock_at, struct bpf_insn call)
+{
+    EMIT(MOVX(R1, reg), ADD(R1, lock_at + (chance(g, 1) ? 4 : 0)));
+    emit(g, call);
+}
+
+static void use_locked(struct generator *g, int reg)
+{
+    int off = (int)pick(g, 16), small = find(g, SMALL);
+
+    if (small > R5 && small != reg && chance(g, 20))
+        EMIT(MOVX(R1, reg), ADDX(R1, small), ST(BPF_B, R1, -8 + (int16_t)pick(g, 16), 1));
+    else if (chance(g, 30))
+        EMIT(LDX(BPF_W, R1, reg, (int16_t)(off & ~3)));
+    else
+        EMIT(ST(BPF_B, reg, (int16_t)off, 1));
+}
+
+void random_lock(struct generator *g)
+{
+    int one = 6 + (int)pick(g, 4), other = 6 + (one - 5) % 4;
+    int lock_at, other_at;
+
+    set(g, one, NOTHING, 0);
+    set(g, other, NOTHING, 0);
+    lock_at = locked_value(g, one);
+    other_at = chance(g, 20) ? locked_value(g, other) : -1;
+    if (chance(g, 98))
+        call_with_lock(g, one, lock_at, CALL(spin_lock));
+    if (chance(g, 20))
+        use_locked(g, one);
+    if (chance(g, 30) && find(g, NUMBER) > R5)
+        EMIT(JMP(BPF_JEQ, find(g, NUMBER), 3, 1), MOV(R1, 5));
+    if (chance(g, 2))
+        EMIT(CALL(ktime_get_ns));
+    if (other_at >= 0 && chance(g, 20))
+        call_with_lock(g, other, other_at, CALL(spin_unlock));
+    else if (chance(g, 97))
+        call_with_lock(g, one, lock_at, CALL(spin_unlock));
+    after_call(g);
+    set(g, R0, NOTHING, 0);
+    set(g, one, VALUE, lock_at);
 }

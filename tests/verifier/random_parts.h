@@ -160,5 +160,6 @@ void random_helper(struct generator *g);
 /* random_helpers.c */
 void random_dynptr(struct generator *g);
 void random_text(struct generator *g);
+void random_lock(struct generator *g);
 
 #endif
