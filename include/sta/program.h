@@ -8,6 +8,7 @@
  * Programs are those of the kernel: the instruction set of RFC 9669 with the kernel's helpers,
  * maps and rules. What the kernel's verifier accepts for a program of the same type is accepted,
  * and what it refuses is refused, with its words; the differences that are meant are in README.
+ * What programs print is read by the functions of sta/trace.h.
  */
 #ifndef STA_PROGRAM_H
 #define STA_PROGRAM_H

@@ -89,8 +89,8 @@ static STA__NOINLINE bool ask(uint32_t generation)
     uint32_t known = get_known();
     uint64_t mask = UINT64_MAX;
 
-    if (generation == STA__FAULTS_NOBODY || known == STA__FAULTS_BLOCKED ||
-        known == STA__FAULTS_PINNED)
+    if (generation == STA__FAULTS_NOBODY ||
+        (known >= STA__FAULTS_BLOCKED && known <= STA__FAULTS_CHANGING))
         return false;
     STA__RAW4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, sizeof(mask));
     if (sta__self.alt_stack_high == 0)

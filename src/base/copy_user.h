@@ -16,7 +16,7 @@
  *      sta__faults_known ==
  *        sta__faults_generation          copy; a fault is handled
  *        STA__FAULTS_UNKNOWN             ask the kernel for the mask, once
- *        STA__FAULTS_BLOCKED, _PINNED    let the kernel copy
+ *        STA__FAULTS_BLOCKED, and others let the kernel copy
  *
  * Who changes a mask tells so: transform/signal_calls.c.
  */
@@ -49,11 +49,12 @@ bool sta__copy_is_wanted(void);
 
 /* ---- for who handles the faults ---- */
 
-#define STA__FAULTS_UNKNOWN 0u
-#define STA__FAULTS_BLOCKED 1u
-#define STA__FAULTS_PINNED  2u /* blocked for as long as a call waits */
-#define STA__FAULTS_NOBODY  3u /* a generation: nobody handles faults */
-#define STA__FAULTS_FIRST   4u /* the first of the others */
+#define STA__FAULTS_UNKNOWN  0u
+#define STA__FAULTS_BLOCKED  1u
+#define STA__FAULTS_WAITING  2u /* under another mask: what signals change does not last */
+#define STA__FAULTS_CHANGING 3u /* a call changes it right now */
+#define STA__FAULTS_NOBODY   4u /* a generation: nobody handles faults */
+#define STA__FAULTS_FIRST    5u /* the first of the others */
 
 #define STA__FAULT_SIGNALS (UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1))
 
@@ -69,8 +70,7 @@ bool sta__copy_fix(uintptr_t *pc);
 /* The thread's mask is about to become this one, while all signals are blocked. */
 void sta__faults_mask(uint64_t mask);
 
-/* Does the thread's mask unblock signals only, or is it unknown what it does to it: ask when it
- * matters. */
+/* The thread's mask has these signals no more, if it had them. */
 void sta__faults_forget(void);
 
 #endif

@@ -36,6 +36,12 @@ static bool reads_memory(const struct sta__code *code)
     return false;
 }
 
+static bool prints(const struct sta__code *code)
+{
+    return sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
+           sta__helper_is_called(code, BPF_FUNC_trace_vprintk);
+}
+
 int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *log)
 {
     if (sta__helper_is_called(code, BPF_FUNC_jiffies64))
@@ -46,12 +52,10 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__cgroup_prepare();
     if (sta__helper_is_called(code, BPF_FUNC_get_current_task))
         sta__task_prepare(log);
-    if (reads_memory(code)) {
+    if (reads_memory(code))
         sta__reads_prepare();
+    /* Strings that are printed are read, too. */
+    if (reads_memory(code) || prints(code) || sta__helper_is_called(code, BPF_FUNC_snprintf))
         sta__copy_want();
-    }
-    if (sta__helper_is_called(code, BPF_FUNC_trace_printk) ||
-        sta__helper_is_called(code, BPF_FUNC_trace_vprintk))
-        return sta__trace_prepare(log);
-    return 0;
+    return prints(code) ? sta__trace_prepare(log) : 0;
 }

@@ -171,7 +171,7 @@ void sta__faults_other_mask(void)
 
 void sta__faults_returning(uint64_t mask)
 {
-    if (known() == STA__FAULTS_PINNED)
+    if (known() == STA__FAULTS_WAITING || known() == STA__FAULTS_CHANGING)
         return;
     if (!(mask & STA__FAULT_SIGNALS)) {
         sta__faults_forget();
@@ -183,15 +183,29 @@ void sta__faults_returning(uint64_t mask)
     set_known(STA__FAULTS_BLOCKED);
 }
 
-uint32_t sta__faults_pin(void)
+uint32_t sta__faults_wait(void)
 {
     uint32_t before = known();
 
-    set_known(STA__FAULTS_PINNED);
+    set_known(STA__FAULTS_WAITING);
     return before;
 }
 
-void sta__faults_unpin(uint32_t before)
+void sta__faults_waited(uint32_t before)
 {
     set_known(before);
+}
+
+uint32_t sta__faults_change(void)
+{
+    uint32_t before = known();
+
+    set_known(STA__FAULTS_CHANGING);
+    return before;
+}
+
+/* A handler that interrupted such a call leaves it to that call to say that it is over. */
+void sta__faults_changed(uint32_t before)
+{
+    set_known(before == STA__FAULTS_CHANGING ? before : STA__FAULTS_UNKNOWN);
 }

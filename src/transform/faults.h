@@ -50,8 +50,12 @@ void sta__faults_other_mask(void);
 void sta__faults_returning(uint64_t mask);
 
 /* Around a call that waits under another mask. */
-uint32_t sta__faults_pin(void);
-void sta__faults_unpin(uint32_t known);
+uint32_t sta__faults_wait(void);
+void sta__faults_waited(uint32_t known);
+
+/* Around a call that changes the mask, nobody knows how. */
+uint32_t sta__faults_change(void);
+void sta__faults_changed(uint32_t known);
 
 /* faults.S: the handler. It does not return through the restorer when the fault was ours. */
 void sta__fault_handler(int signal, siginfo_t *info, void *context);

@@ -74,10 +74,14 @@ static uint64_t changed_mask(int how, uint64_t old, uint64_t set)
     return how == SIG_BLOCK ? old | set : how == SIG_UNBLOCK ? old & ~set : set;
 }
 
-/* Whether it blocks nothing that the library has to know of. */
-static bool is_plain_mask(int how, uint64_t set)
+/* Where no signals are reserved the mask is the application's own. */
+static int64_t call_sigprocmask_natively(const unsigned long *args)
 {
-    return !sta__masking.is_masking && (how == SIG_UNBLOCK || !(set & STA__FAULT_SIGNALS));
+    uint32_t known = sta__faults_change();
+    int64_t result = STA__RAW4(SYS_rt_sigprocmask, args[0], args[1], args[2], args[3]);
+
+    sta__faults_changed(known);
+    return result;
 }
 
 /* rt_sigprocmask(how, set, old, size) */
@@ -92,11 +96,6 @@ static int64_t call_sigprocmask(const unsigned long *args)
         return -EFAULT;
     if (set_at && how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK)
         return -EINVAL;
-    if (is_plain_mask(how, set)) {
-        STA__RAW4(SYS_rt_sigprocmask, how, set_at ? &set : NULL, &old, sizeof(old));
-        sta__faults_forget();
-        return old_at && !sta__memory_write(old_at, &old, sizeof(old)) ? -EFAULT : 0;
-    }
     STA__RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(old));
     old |= sta__masking.app_blocked;
     given = set_at ? changed_mask(how, old, set) : old;
@@ -192,26 +191,26 @@ static int64_t call_signalfd(const struct sta__call *call)
 static int64_t call_under_mask(int64_t sys_nr, const uint64_t *args, uint64_t mask)
 {
     int64_t result = -EINTR;
-    uint32_t pinned = sta__faults_pin();
+    uint32_t known = sta__faults_wait();
 
     sta__masking.waiting_blocked = mask & sta__signals_reserved();
     sta__masking.is_waiting = true;
     if (!sta__signals_send_deferred())
         result = STA__RAW6(sys_nr, args[0], args[1], args[2], args[3], args[4], args[5]);
     sta__masking.is_waiting = false;
-    sta__faults_unpin(pinned);
+    sta__faults_waited(known);
     return result;
 }
 
 /* Where no signals are reserved: it does not matter with which mask. */
-static int64_t call_pinned(const struct sta__call *call)
+static int64_t call_waiting(const struct sta__call *call)
 {
     const unsigned long *args = call->enter.args;
-    uint32_t pinned = sta__faults_pin();
+    uint32_t known = sta__faults_wait();
     int64_t result =
         STA__RAW6(call->enter.id, args[0], args[1], args[2], args[3], args[4], args[5]);
 
-    sta__faults_unpin(pinned);
+    sta__faults_waited(known);
     return result;
 }
 
@@ -221,7 +220,7 @@ static int64_t call_with_mask(const struct sta__call *call, unsigned index)
     uint64_t args[6], mask, stripped;
 
     if (!sta__signals_reserved())
-        return call_pinned(call);
+        return call_waiting(call);
     for (unsigned i = 0; i < 6; i++)
         args[i] = call->enter.args[i];
     if (!sta__memory_read(&mask, (const void *)args[index], sizeof(mask)))
@@ -237,7 +236,7 @@ static int64_t call_with_mask_pair(const struct sta__call *call)
     uint64_t args[6], pair[2], mask = sta__masking.app_blocked, stripped;
 
     if (!sta__signals_reserved())
-        return call_pinned(call);
+        return call_waiting(call);
     for (unsigned i = 0; i < 6; i++)
         args[i] = call->enter.args[i];
     if (!sta__memory_read(pair, (const void *)args[5], sizeof(pair)))
@@ -356,7 +355,8 @@ bool sta__signals_call(struct sta__call *call)
     case SYS_rt_sigprocmask:
         if (args[3] != sizeof(uint64_t))
             return false;
-        call->ret = call_sigprocmask(args);
+        call->ret =
+            sta__signals_reserved() ? call_sigprocmask(args) : call_sigprocmask_natively(args);
         return true;
     case SYS_rt_sigpending:
         if (!sta__signals_reserved() || args[1] != sizeof(uint64_t))
@@ -399,7 +399,7 @@ bool sta__signals_call(struct sta__call *call)
     case SYS_io_uring_enter:
         if (!args[4])
             return false;
-        call->ret = call_pinned(call);
+        call->ret = call_waiting(call);
         return true;
     case SYS_execve:
     case SYS_execveat:
