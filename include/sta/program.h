@@ -75,6 +75,11 @@ struct sta_program_options {
  * -ENOSPC (the log did not fit into log_buf; the program may be good), -ENOMEM. The errors of an
  * unsafe program are those of the kernel.
  *
+ * Once a program is loaded that reads the process's memory (bpf_probe_read_user and the like,
+ * bpf_get_stack), SIGSEGV and SIGBUS are shared with the application for as long as a transformer
+ * is installed: a bad address is an error for the program, and every other of these signals takes
+ * the application's own action. Without a transformer the kernel does the reading, more slowly.
+ *
  * The instructions are copied. Where the system allows no new executable memory (PR_SET_MDWE,
  * SELinux) the program is interpreted, and the log warns of it. Thread-safe; not from inside a
  * callback.
