@@ -3,6 +3,9 @@
 #define TEST_METHOD STA_METHOD_AUTO
 #include "intercept.h"
 
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -522,6 +525,90 @@ VICTIM(it_loads_while_the_process_emulates)
     sta_free(sta);
 }
 
+/* Where a variable of libbpf's object is: its offset in one of the maps; -1: there is none. */
+static int find_variable(struct bpf_object *object, const char *name, struct bpf_map **map)
+{
+    const struct btf *btf = bpf_object__btf(object);
+
+    bpf_object__for_each_map(*map, object)
+    {
+        const struct btf_type *section = btf__type_by_id(btf, bpf_map__btf_value_type_id(*map));
+        const struct btf_var_secinfo *variable;
+
+        if (!section || !btf_is_datasec(section))
+            continue;
+        variable = btf_var_secinfos(section);
+        for (unsigned i = 0; i < btf_vlen(section); i++, variable++) {
+            const struct btf_type *type = btf__type_by_id(btf, variable->type);
+
+            if (strcmp(btf__name_by_offset(btf, type->name_off), name) == 0)
+                return (int)variable->offset;
+        }
+    }
+    return -1;
+}
+
+static long number_in(struct bpf_object *object, const char *name)
+{
+    struct bpf_map *map;
+    int offset = find_variable(object, name, &map);
+    char values[256];
+    uint32_t key = 0;
+    long number;
+
+    CHECK(offset >= 0);
+    CHECK_EQ(bpf_map_lookup_elem(bpf_map__fd(map), &key, values), 0);
+    memcpy(&number, values + offset, sizeof(number));
+    return number;
+}
+
+static void set_constant(struct bpf_object *object, const char *name, int value)
+{
+    struct bpf_map *map;
+    int offset = find_variable(object, name, &map);
+    size_t size;
+
+    if (offset >= 0)
+        memcpy((char *)bpf_map__initial_value(map, &size) + offset, &value, sizeof(value));
+}
+
+/* As a host of libbpf's: opened, told the process, loaded, attached section by section. */
+static struct bpf_object *attach_by_libbpf(const char *name, int fd)
+{
+    struct bpf_object *object = bpf_object__open_file(path_of(name), NULL);
+    struct bpf_program *program;
+
+    CHECK(object != NULL);
+    set_constant(object, "target_pid", getpid());
+    set_constant(object, "target_fd", fd);
+    CHECK_EQ(bpf_object__load(object), 0);
+    bpf_object__for_each_program(program, object) CHECK(bpf_program__attach(program) != NULL);
+    return object;
+}
+
+VICTIM(what_this_attaches_libbpf_attaches_too)
+{
+    struct bpf_object *registers, *typed;
+    int fds[2];
+
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(sta_emulate_process(NULL), 0);
+    registers = attach_by_libbpf("registers", fds[1]);
+    typed = attach_by_libbpf("typed", -1);
+    CHECK_EQ(write(fds[1], "three", 3), 3);
+    CHECK_EQ(write(fds[1], "four", 4), 4);
+    CHECK_EQ(number_in(registers, "raw_bytes"), 7);
+    CHECK_EQ(number_in(registers, "probe_bytes"), 7);
+    CHECK_EQ(number_in(registers, "probe_calls"), 2);
+    CHECK_EQ(number_in(registers, "return_value"), 4);
+    getppid();
+    getppid();
+    CHECK_EQ(number_in(typed, "entered"), 2);
+    CHECK(number_in(typed, "left") >= 2);
+    bpf_object__close(registers);
+    bpf_object__close(typed);
+}
+
 static void *load_often(void *sta)
 {
     for (int i = 0; i < 20; i++) {
@@ -655,6 +742,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(it_loads_while_calls_are_dispatched),
         cmocka_unit_test(it_loads_while_another_registry_has_the_transformer),
         cmocka_unit_test(it_loads_while_the_process_emulates),
+        cmocka_unit_test(what_this_attaches_libbpf_attaches_too),
         cmocka_unit_test(threads_load_at_the_same_time),
         cmocka_unit_test(threads_attach_under_load),
         cmocka_unit_test(without_user_dispatch_code_is_rewritten_and_restored),
