@@ -144,7 +144,7 @@ static void print_row(enum row_id id, unsigned rounds)
 int main(int argc, char **argv)
 {
     const struct sta_options options = {sizeof(options), log_error, NULL};
-    struct bench_options bench;
+    struct bench_options bench = {.rounds = 41};
     struct sta *sta;
 
     bench_options_parse(&bench, argc, argv);
