@@ -148,6 +148,8 @@ int main(int argc, char **argv)
     struct sta *sta;
 
     bench_options_parse(&bench, argc, argv);
+    if (bench.is_quick)
+        bench.rounds = 3;
     if (!*BPF_OBJECT_DIR)
         die("bench_object", "no clang that compiles for BPF");
     must(sta_new(&sta, &options), "sta_new");
