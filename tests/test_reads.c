@@ -246,6 +246,27 @@ static void *use_alternate_stack(void)
     return stack.ss_sp;
 }
 
+static int want_and_answer(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    sta__copy_want();
+    return answer(ctx, ctx_size, ret, user_data);
+}
+
+/* Where bpf(2) is answered, programs are loaded in a callback. */
+VICTIM(reads_become_quick_inside_a_callback)
+{
+    struct sta *sta = new_registry();
+
+    attach(sta, SYS_getppid, true, want_and_answer, NULL);
+    handle(SIGUSR1, 0);
+    install(sta);
+    check_reads();
+    CHECK(is_quick());
+    CHECK_EQ(raise(SIGUSR1), 0);
+    check_reads();
+    sta_free(sta);
+}
+
 VICTIM(in_handlers_that_block_everything)
 {
     static const int flags[] = {0, SA_NODEFER, SA_ONSTACK, SA_RESETHAND};
@@ -519,6 +540,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_that_was_cut_off_is_not_there),
         cmocka_unit_test(good_reads_cost_no_call),
         cmocka_unit_test(a_program_that_reads_makes_reads_quick),
+        cmocka_unit_test(reads_become_quick_inside_a_callback),
         cmocka_unit_test(with_all_signals_blocked),
         cmocka_unit_test(in_handlers_that_block_everything),
         cmocka_unit_test(in_the_applications_own_handler),

@@ -10,11 +10,13 @@
 #include <sta/map.h>
 
 #include "bpfcall/btf.h"
-#include "bpfcall/command.h"
+#include "bpfcall/element.h"
 #include "bpfcall/map_object.h"
 #include "maps/map.h"
+#include "maps/shared.h"
 
-#define NO_NODE UINT32_MAX
+#define NO_NODE      UINT32_MAX
+#define ACCESS_FLAGS ((uint32_t)(BPF_F_RDONLY | BPF_F_WRONLY))
 
 /* A map that is being created. */
 struct creating {
@@ -93,6 +95,9 @@ static int create(struct creating *creating)
         return (int)creating->inner_error;
     if (err < 0)
         return err;
+    /* These are the first descriptor's, and other ones may have other access. */
+    map->flags &= ~ACCESS_FLAGS;
+    map->head->attributes.flags &= ~ACCESS_FLAGS;
     creating->made = sta__map_object_make(map);
     if (creating->made)
         return sta__map_object_add_eventfd(creating->made);
@@ -169,7 +174,9 @@ long sta__command_map_freeze(struct sta__command *command)
 
     if (!map)
         return result;
-    result = sta_map_freeze(map->map);
+    result = sta__element_access(map, command->attr.map_fd, false, true);
+    if (result == 0)
+        result = sta_map_freeze(map->map);
     sta__fds_put(&map->object);
     return result;
 }
