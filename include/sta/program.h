@@ -133,9 +133,12 @@ STA_API int sta_attach_program_with(struct sta *sta, struct sta_program *program
  * the array is empty when nobody but programs has it any more, see sta_map_close(). Processes that
  * were forked before the program was loaded do not find it.
  *
- * Returns 0 or -errno: -EINVAL (no program array), -E2BIG (past its end), -EPERM (BPF_F_RDONLY, or
- * frozen), -ENFILE (more programs and maps in arrays than there can be), -ENOMEM. Not from inside a
- * callback.
+ * An array is for programs of one type, that of the first one that uses it or is put into it: a
+ * tail call hands the context on.
+ *
+ * Returns 0 or -errno: -EINVAL (no program array, or one for another type), -E2BIG (past its end),
+ * -EPERM (BPF_F_RDONLY, or frozen), -ENFILE (more programs and maps in arrays than there can be),
+ * -ENOMEM. Not from inside a callback.
  */
 STA_API int sta_map_set_program(struct sta_map *map, uint32_t index, struct sta_program *program);
 
