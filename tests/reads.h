@@ -104,4 +104,21 @@ UNUSED static void check_reads(void)
     CHECK(all_bytes_are(bad.bytes, 0, 16, 0));
 }
 
+/* Whether a fault would be handled on this thread as it is. */
+UNUSED static bool is_quick(void)
+{
+    return ask(sta__helper_probe_read_user, (uintptr_t) "sixteen letters", 16).is_quick;
+}
+
+/* All signals, or all but one. */
+UNUSED static void set_mask(int how, int except)
+{
+    sigset_t set;
+
+    sigfillset(&set);
+    if (except)
+        sigdelset(&set, except);
+    CHECK_EQ(pthread_sigmask(how, &set, NULL), 0);
+}
+
 #endif

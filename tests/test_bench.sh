@@ -30,7 +30,7 @@ bench_intercept_fills_its_tables()
 
 bench_object_fills_its_table()
 {
-    command -v clang >/dev/null || return 0
+    [ -e "$STA_BUILD_DIR/tests/opens.bpf.o" ] || return 0 # no clang that compiles for BPF
     "$STA_BUILD_DIR/tests/bench/bench_object" --quick >"$work/table" ||
         fail "bench_object: status $?" "$(cat "$work/table")"
     local row

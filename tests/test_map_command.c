@@ -348,16 +348,19 @@ SCENARIO(descriptors_have_access_of_their_own)
 {
     static const uint32_t flags[] = {0, BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_RDONLY | BPF_F_WRONLY, 1};
     union bpf_attr attr = map_attr(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
-    int fd = OPEN(w, BPF_MAP_CREATE, &attr);
     struct bpf_map_info info = {0};
     uint32_t key = 1;
     uint64_t value = 1;
+    int fd;
 
+    attr.map_flags = BPF_F_RDONLY;
+    fd = OPEN(w, BPF_MAP_CREATE, &attr);
     attr = zero_attr();
     attr.info.bpf_fd = (uint32_t)fd;
     attr.info.info_len = sizeof(info);
     attr.info.info = (uintptr_t)&info;
     CALL(w, BPF_OBJ_GET_INFO_BY_FD, &attr);
+    NOTE(w, info.map_flags);
     for (size_t i = 0; i < COUNT(flags); i++) {
         int other;
 

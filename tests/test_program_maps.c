@@ -382,6 +382,43 @@ static void a_map_in_a_map_is_no_value(void **state)
     sta_map_close(inner);
 }
 
+static int load_as(struct sta_program **out, uint32_t type, const struct bpf_insn *insns,
+                   size_t count)
+{
+    const struct sta_program_options options = {
+        .size = sizeof(options), .type = type, .find_map = find_map};
+
+    return sta_program_load(out, insns, count, &options);
+}
+
+/* A raw tracepoint's context is shorter than what a tracepoint's program may read: one must not
+ * come to the other by a tail call. */
+static void an_array_is_for_programs_of_one_type(void **state)
+{
+    struct sta_program *plain, *raw, *user = NULL;
+
+    (void)state;
+    assert_int_equal(load_as(&plain, BPF_PROG_TYPE_TRACEPOINT, answering, COUNT(answering)), 0);
+    assert_int_equal(load_as(&raw, BPF_PROG_TYPE_RAW_TRACEPOINT, answering, COUNT(answering)), 0);
+    /* The first one is put into it, */
+    maps[0] = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 3);
+    assert_int_equal(sta_map_set_program(maps[0], 0, raw), 0);
+    assert_int_equal(sta_map_set_program(maps[0], 1, plain), -EINVAL);
+    assert_int_equal(load_as(&user, BPF_PROG_TYPE_TRACEPOINT, jumping, COUNT(jumping)), -EINVAL);
+    assert_int_equal(load_as(&user, BPF_PROG_TYPE_RAW_TRACEPOINT, jumping, COUNT(jumping)), 0);
+    sta_program_free(user);
+    sta_map_close(maps[0]);
+    /* or uses it. */
+    maps[0] = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 3);
+    assert_int_equal(load_as(&user, BPF_PROG_TYPE_TRACEPOINT, jumping, COUNT(jumping)), 0);
+    assert_int_equal(sta_map_set_program(maps[0], 0, raw), -EINVAL);
+    assert_int_equal(sta_map_set_program(maps[0], 0, plain), 0);
+    sta_program_free(user);
+    sta_program_free(plain);
+    sta_program_free(raw);
+    sta_map_close(maps[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +428,7 @@ int main(void)
         cmocka_unit_test(walks_visit_every_element),
         cmocka_unit_test(look_ups_in_place_are_the_maps_own),
         cmocka_unit_test(tail_calls_go_where_the_array_says),
+        cmocka_unit_test(an_array_is_for_programs_of_one_type),
         cmocka_unit_test(programs_go_through_maps_of_maps),
         cmocka_unit_test(a_map_in_a_map_is_no_value),
     };

@@ -8,7 +8,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <ucontext.h>
@@ -126,12 +125,6 @@ VICTIM(a_file_that_was_cut_off_is_not_there)
     CHECK_EQ(ask(sta__helper_probe_read_user, (uintptr_t)memory + EDGE_PAGE - 16, 16).result, 0);
 }
 
-/* Whether a fault would be handled on this thread as it is. */
-static bool is_quick(void)
-{
-    return ask(sta__helper_probe_read_user, (uintptr_t) "sixteen letters", 16).is_quick;
-}
-
 VICTIM(good_reads_cost_no_call)
 {
     installed_answering();
@@ -178,16 +171,6 @@ VICTIM(a_program_that_reads_makes_reads_quick)
 }
 
 /* ---- states ---- */
-
-static void set_mask(int how, int except)
-{
-    sigset_t set;
-
-    sigfillset(&set);
-    if (except)
-        sigdelset(&set, except);
-    CHECK_EQ(pthread_sigmask(how, &set, NULL), 0);
-}
 
 VICTIM(with_all_signals_blocked)
 {
@@ -244,6 +227,27 @@ static void *use_alternate_stack(void)
 
     CHECK_EQ(sigaltstack(&stack, NULL), 0);
     return stack.ss_sp;
+}
+
+static int want_and_answer(void *ctx, size_t ctx_size, uint64_t *ret, void *user_data)
+{
+    sta__copy_want();
+    return answer(ctx, ctx_size, ret, user_data);
+}
+
+/* Where bpf(2) is answered, programs are loaded in a callback. */
+VICTIM(reads_become_quick_inside_a_callback)
+{
+    struct sta *sta = new_registry();
+
+    attach(sta, SYS_getppid, true, want_and_answer, NULL);
+    handle(SIGUSR1, 0);
+    install(sta);
+    check_reads();
+    CHECK(is_quick());
+    CHECK_EQ(raise(SIGUSR1), 0);
+    check_reads();
+    sta_free(sta);
 }
 
 VICTIM(in_handlers_that_block_everything)
@@ -362,86 +366,6 @@ VICTIM(in_handlers_during_a_wait_under_another_mask)
     }
 }
 
-/* ---- threads and processes ---- */
-
-static void *read_in_thread(void *blocks)
-{
-    check_reads();
-    CHECK_EQ(is_quick(), !blocks);
-    return NULL;
-}
-
-VICTIM(in_new_threads)
-{
-    installed_answering();
-    for (uintptr_t blocks = 0; blocks < 2; blocks++) {
-        pthread_t thread;
-
-        set_mask(blocks ? SIG_BLOCK : SIG_UNBLOCK, 0);
-        CHECK_EQ(pthread_create(&thread, NULL, read_in_thread, (void *)blocks), 0);
-        CHECK_EQ(pthread_join(thread, NULL), 0);
-        check_reads();
-        CHECK_EQ(is_quick(), !blocks);
-    }
-}
-
-static _Atomic bool goes;
-
-static void *read_when_told(void *unused)
-{
-    set_mask(SIG_BLOCK, SIGSYS); /* by which it is told that calls are intercepted */
-    while (!atomic_load(&goes))
-        sched_yield();
-    return read_in_thread(unused);
-}
-
-VICTIM(in_threads_that_were_there_before)
-{
-    pthread_t thread;
-
-    CHECK_EQ(pthread_create(&thread, NULL, read_when_told, (void *)1), 0);
-    sleep_ms(10);
-    installed_answering();
-    atomic_store(&goes, true);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
-}
-
-VICTIM(in_forked_children)
-{
-    installed_answering();
-    for (int blocks = 0; blocks < 2; blocks++) {
-        pid_t child;
-
-        set_mask(blocks ? SIG_BLOCK : SIG_UNBLOCK, 0);
-        child = fork();
-        if (child == 0) {
-            read_in_thread((void *)(uintptr_t)blocks);
-            _exit(7);
-        }
-        CHECK_EQ(status_of(child), 7 << 8);
-        check_reads();
-    }
-}
-
-/* The child has the parent's memory, but a mask of its own. */
-VICTIM(in_vfork_children)
-{
-    pid_t child;
-
-    installed_answering();
-    set_mask(SIG_BLOCK, 0);
-    child = vfork();
-    if (child == 0) {
-        check_reads();
-        set_mask(SIG_UNBLOCK, 0);
-        check_reads();
-        _exit(7);
-    }
-    CHECK_EQ(status_of(child), 7 << 8);
-    check_reads();
-    CHECK(!is_quick());
-}
-
 /* ---- without process_vm_readv ---- */
 
 static void forbid(int first_nr, int second_nr)
@@ -519,15 +443,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_that_was_cut_off_is_not_there),
         cmocka_unit_test(good_reads_cost_no_call),
         cmocka_unit_test(a_program_that_reads_makes_reads_quick),
+        cmocka_unit_test(reads_become_quick_inside_a_callback),
         cmocka_unit_test(with_all_signals_blocked),
         cmocka_unit_test(in_handlers_that_block_everything),
         cmocka_unit_test(in_the_applications_own_handler),
         cmocka_unit_test(after_a_longjmp_that_leaves_the_mask),
         cmocka_unit_test(in_handlers_during_a_wait_under_another_mask),
-        cmocka_unit_test(in_new_threads),
-        cmocka_unit_test(in_threads_that_were_there_before),
-        cmocka_unit_test(in_forked_children),
-        cmocka_unit_test(in_vfork_children),
         cmocka_unit_test(where_the_kernel_lets_nobody_read_by_address),
         cmocka_unit_test(writes_to_bad_addresses_fail),
     };

@@ -3,11 +3,13 @@
  */
 #include "core.h"
 
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 
 #include "bpf_worlds.h"
@@ -179,6 +181,35 @@ static void poll_noted(struct world *w, int fd)
     NOTE(w, fds.revents & POLLIN);
 }
 
+/* Beside a descriptor of the kernel's that is ready, and one that never is. */
+static void select_noted(struct world *w, int fd, bool by_pselect)
+{
+    struct timespec no_time = {0, 0};
+    int ready = open("/dev/null", O_RDONLY | O_CLOEXEC), never[2];
+    fd_set in, out;
+    long result;
+
+    must(pipe(never) == 0);
+    FD_ZERO(&in);
+    FD_ZERO(&out);
+    FD_SET(fd, &in);
+    FD_SET(ready, &in);
+    FD_SET(never[0], &in);
+    FD_SET(never[1], &out);
+    result = raw_call(w, by_pselect ? SYS_pselect6 : SYS_select, 1000, (unsigned long)&in,
+                      (unsigned long)&out, 0, (unsigned long)&no_time, 0);
+    NOTE(w, result);
+    NOTE(w, FD_ISSET(fd, &in) != 0);
+    NOTE(w, FD_ISSET(ready, &in) != 0);
+    NOTE(w, FD_ISSET(never[0], &in) != 0);
+    NOTE(w, FD_ISSET(never[1], &out) != 0);
+    close(ready);
+    close(never[0]);
+    FD_SET(never[0], &in); /* EBADF */
+    NOTE(w, raw_call(w, SYS_select, 1000, (unsigned long)&in, 0, 0, (unsigned long)&no_time, 0));
+    close(never[1]);
+}
+
 struct ring {
     uint64_t *consumer;
     const uint64_t *producer;
@@ -213,9 +244,12 @@ static void waits_are_alike(struct world *w, uint32_t events)
     add_noted(w, epoll, EPOLL_CTL_ADD, fd, events); /* EEXIST */
     wait_noted(w, epoll);
     poll_noted(w, fd);
+    select_noted(w, fd, false);
     produce(w, program);
     NOTE(w, *ring.producer);
     poll_noted(w, fd);
+    select_noted(w, fd, false);
+    select_noted(w, fd, true);
     wait_noted(w, epoll);
     wait_noted(w, epoll); /* nothing was consumed: level or edge */
     __atomic_store_n(ring.consumer, *ring.producer, __ATOMIC_SEQ_CST);

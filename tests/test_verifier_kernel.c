@@ -31,6 +31,7 @@ static struct {
     {"invalid mem access 'map_ptr'", "there is no struct bpf_map here to be read", 0},
     {"infinite loop detected",
      "the kernel sees no loop without end around a helper that calls back", 0},
+    {"dynptr at off=", "the kernel forgets of a local dynptr where it prunes", 0},
     {"invalid bpf_context access off=-", "the kernel lets tracepoint programs read before it", 0},
 };
 

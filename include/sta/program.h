@@ -75,6 +75,11 @@ struct sta_program_options {
  * -ENOSPC (the log did not fit into log_buf; the program may be good), -ENOMEM. The errors of an
  * unsafe program are those of the kernel.
  *
+ * Once a program is loaded that reads the process's memory (bpf_probe_read_user and the like,
+ * bpf_get_stack), SIGSEGV and SIGBUS are shared with the application for as long as a transformer
+ * is installed: a bad address is an error for the program, and every other of these signals takes
+ * the application's own action. Without a transformer the kernel does the reading, more slowly.
+ *
  * The instructions are copied. Where the system allows no new executable memory (PR_SET_MDWE,
  * SELinux) the program is interpreted, and the log warns of it. Thread-safe; not from inside a
  * callback.
@@ -128,9 +133,12 @@ STA_API int sta_attach_program_with(struct sta *sta, struct sta_program *program
  * the array is empty when nobody but programs has it any more, see sta_map_close(). Processes that
  * were forked before the program was loaded do not find it.
  *
- * Returns 0 or -errno: -EINVAL (no program array), -E2BIG (past its end), -EPERM (BPF_F_RDONLY, or
- * frozen), -ENFILE (more programs and maps in arrays than there can be), -ENOMEM. Not from inside a
- * callback.
+ * An array is for programs of one type, that of the first one that uses it or is put into it: a
+ * tail call hands the context on.
+ *
+ * Returns 0 or -errno: -EINVAL (no program array, or one for another type), -E2BIG (past its end),
+ * -EPERM (BPF_F_RDONLY, or frozen), -ENFILE (more programs and maps in arrays than there can be),
+ * -ENOMEM. Not from inside a callback.
  */
 STA_API int sta_map_set_program(struct sta_map *map, uint32_t index, struct sta_program *program);
 

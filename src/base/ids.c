@@ -8,6 +8,8 @@
 #include "base/gate.h"
 #include "base/quiesce.h"
 
+_Atomic uint32_t sta__interceptions;
+
 static STA__NOINLINE uint64_t ask(void)
 {
     return (uint64_t)STA__RAW0(SYS_getpid) << 32 | (uint32_t)STA__RAW0(SYS_gettid);

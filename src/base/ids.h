@@ -3,8 +3,15 @@
 #ifndef STA_BASE_IDS_H
 #define STA_BASE_IDS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/compiler.h"
+
+/* Odd while the process's calls are intercepted; counts how often that began and ended. What a
+ * thread knows of itself, and would have seen change, holds while this stays the same and odd. */
+extern STA__HIDDEN _Atomic uint32_t sta__interceptions;
 
 /* Process id << 32 | thread id, as getpid(2) and gettid(2) see them. A thread that has a reader's
  * record asks once: sta__self.pid_tgid. Async-signal-safe. */

@@ -79,6 +79,7 @@ struct sta__bpf_map {
     struct sta__bpf_btf *btf; /* may be NULL */
     uint32_t btf_key_type_id, btf_value_type_id;
     struct sta__bpf_held *held; /* what its elements stand for: objects that stay for it */
+    uint32_t program_type;      /* PROG_ARRAY: of the first program that had to do with it */
 };
 
 struct sta__bpf_program {

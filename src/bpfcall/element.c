@@ -11,6 +11,7 @@
 #include "base/gate.h"
 #include "bpfcall/map_object.h"
 #include "bpfcall/perf.h"
+#include "bpfcall/program_object.h"
 #include "ebpf/program.h"
 #include "maps/perf_ring.h"
 #include "maps/shared.h"
@@ -116,6 +117,9 @@ static long update_thing(const struct sta__command *command, struct sta__bpf_map
                                    "the value is no descriptor of what the map is of");
     }
     thing = thing_of(map, object);
+    if (object->kind == STA__FD_PROGRAM &&
+        sta__program_object_fits((struct sta__bpf_program *)object, map) < 0)
+        thing = NULL;
     err = thing ? sta__map_object_put(map, key, object, thing, flags) : -EINVAL;
     sta__fds_put(object);
     return err;

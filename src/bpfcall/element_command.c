@@ -35,6 +35,11 @@ static int read_key(struct element *element, uint64_t from)
     return err;
 }
 
+static bool has_flags(uint32_t cmd)
+{
+    return cmd != BPF_MAP_DELETE_ELEM && cmd != BPF_MAP_GET_NEXT_KEY;
+}
+
 /* The map, with what its descriptor allows, and the key. */
 static long begin(struct element *element, struct sta__command *command, bool reads, bool writes)
 {
@@ -44,7 +49,11 @@ static long begin(struct element *element, struct sta__command *command, bool re
     element->map = sta__command_map(command, attr->map_fd, &result);
     if (!element->map)
         return result;
-    return sta__element_access(element->map, attr->map_fd, reads, writes);
+    result = sta__element_access(element->map, attr->map_fd, reads, writes);
+    if (result == 0 && has_flags(command->cmd) && attr->flags & BPF_F_LOCK &&
+        !element->map->map->has_lock)
+        result = -EINVAL; /* before anything is copied */
+    return result;
 }
 
 /* Room for a value; with what the application gave, where that is looked at. */

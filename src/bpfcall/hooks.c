@@ -28,6 +28,8 @@ const struct sta__hooked_call sta__hooked_calls[] = {
     {SYS_epoll_pwait2, "bpf: epoll_pwait2", sta__hook_epoll_wait},
     {SYS_poll, "bpf: poll", sta__hook_poll},
     {SYS_ppoll, "bpf: ppoll", sta__hook_ppoll},
+    {SYS_select, "bpf: select", sta__hook_select},
+    {SYS_pselect6, "bpf: pselect6", sta__hook_pselect6},
     {SYS_open, "bpf: open", sta__hook_open},
     {SYS_openat, "bpf: openat", sta__hook_openat},
     {SYS_access, "bpf: access", sta__hook_access},

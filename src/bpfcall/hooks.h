@@ -42,6 +42,8 @@ long sta__hook_epoll_ctl(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_epoll_wait(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_poll(struct sta__bpf *bpf, const unsigned long *args);
 long sta__hook_ppoll(struct sta__bpf *bpf, const unsigned long *args);
+long sta__hook_select(struct sta__bpf *bpf, const unsigned long *args);
+long sta__hook_pselect6(struct sta__bpf *bpf, const unsigned long *args);
 
 /* files.c: ids of tracepoints, and the kernel's BTF, where the kernel shows them to nobody. */
 long sta__hook_open(struct sta__bpf *bpf, const unsigned long *args);

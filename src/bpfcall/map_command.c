@@ -10,17 +10,20 @@
 #include <sta/map.h>
 
 #include "bpfcall/btf.h"
-#include "bpfcall/command.h"
+#include "bpfcall/element.h"
 #include "bpfcall/map_object.h"
 #include "maps/map.h"
+#include "maps/shared.h"
 
-#define NO_NODE UINT32_MAX
+#define NO_NODE      UINT32_MAX
+#define ACCESS_FLAGS ((uint32_t)(BPF_F_RDONLY | BPF_F_WRONLY))
 
 /* A map that is being created. */
 struct creating {
     struct sta__command *command;
-    char name[16];
+    char name[sizeof(((union bpf_attr *)0)->map_name) + 1];
     struct sta__bpf_map *inner; /* maps of maps: what they are to be like */
+    long inner_error;           /* told when the attributes are right */
     struct sta__bpf_btf *btf;   /* what it says of keys and values; may be NULL */
     long btf_error;             /* told when the kernel does: when all else is right */
     int lock_at;                /* of a struct bpf_spin_lock in each value; -ENOENT: nowhere */
@@ -56,17 +59,15 @@ static bool holds_maps(uint32_t type)
     return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
-static int find_inner(struct creating *creating)
+static void find_inner(struct creating *creating)
 {
     struct sta__command *command = creating->command;
-    long result;
 
     if (!holds_maps(command->attr.map_type))
-        return 0;
-    creating->inner = sta__command_map(command, command->attr.inner_map_fd, &result);
-    if (creating->inner)
-        return 0;
-    return result == STA__NOT_OURS ? -EINVAL : (int)result;
+        return;
+    creating->inner = sta__command_map(command, command->attr.inner_map_fd, &creating->inner_error);
+    if (creating->inner_error == STA__NOT_OURS)
+        creating->inner_error = -EINVAL;
 }
 
 static int create(struct creating *creating)
@@ -90,8 +91,13 @@ static int create(struct creating *creating)
     struct sta_map *map;
     int err = sta_map_create(&map, &options);
 
+    if (err == -EBADF && creating->inner_error)
+        return (int)creating->inner_error;
     if (err < 0)
         return err;
+    /* These are the first descriptor's, and other ones may have other access. */
+    map->flags &= ~ACCESS_FLAGS;
+    map->head->attributes.flags &= ~ACCESS_FLAGS;
     creating->made = sta__map_object_make(map);
     if (creating->made)
         return sta__map_object_add_eventfd(creating->made);
@@ -140,10 +146,10 @@ long sta__command_map_create(struct sta__command *command)
     struct creating creating = {.command = command};
     int fd = check_attr(&creating);
 
+    /* The name is looked at behind the attributes, as in the kernel. */
+    memcpy(creating.name, command->attr.map_name, sizeof(command->attr.map_name));
     if (fd == 0)
-        fd = sta__command_name(creating.name, command->attr.map_name);
-    if (fd == 0)
-        fd = find_inner(&creating);
+        find_inner(&creating);
     if (fd == 0)
         find_btf(&creating);
     if (fd == 0)
@@ -168,7 +174,9 @@ long sta__command_map_freeze(struct sta__command *command)
 
     if (!map)
         return result;
-    result = sta_map_freeze(map->map);
+    result = sta__element_access(map, command->attr.map_fd, false, true);
+    if (result == 0)
+        result = sta_map_freeze(map->map);
     sta__fds_put(&map->object);
     return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for records: epoll_ctl(2), poll(2) and ppoll(2) of rings.
+ * Waiting for records: epoll_ctl(2), poll(2), ppoll(2), select(2) and pselect(2) of rings.
  *
  * A ring's descriptor is one of a memfd, of which the kernel says that it is always ready. What is
  * waited for in its place is an eventfd (object->poll_fd) that producers write to. Nobody reads it:
@@ -11,9 +11,8 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <time.h>
 
 #include "base/gate.h"
@@ -24,7 +23,7 @@
 #include "maps/perf_ring.h"
 #include "maps/ring.h"
 
-#define POLL_MAX 4096 /* descriptors; more than that the kernel is asked for as they are */
+#define POLL_MAX 256 /* descriptors; more than that the kernel is asked for as they are */
 /* A hook is not to last: other threads may wait for the callbacks to end. */
 #define WAIT_MAX_MS 20
 
@@ -152,24 +151,20 @@ static long wait(const struct pollfd *fds, unsigned count, const struct timespec
     return ready == 0 && !is_short ? -EINTR : (long)ready;
 }
 
+/* On the stack, and not from malloc, which a signal handler that polls may have interrupted. */
 static long poll_for(struct sta__bpf *bpf, struct pollfd *app_fds, unsigned count,
                      const struct timespec *timeout, const void *mask, size_t mask_size)
 {
-    struct pollfd *fds;
-    long result = STA__NOT_OURS;
+    struct pollfd fds[POLL_MAX], replaced[POLL_MAX];
+    long result;
 
-    if (count == 0 || count > POLL_MAX || !sta__fds_any(bpf))
+    if (count == 0 || count > POLL_MAX || !sta__fds_any(bpf) ||
+        !sta__memory_read(fds, app_fds, count * sizeof(*fds)) ||
+        replace(bpf, fds, replaced, count) == 0)
         return STA__NOT_OURS;
-    fds = malloc(2 * count * sizeof(*fds));
-    if (!fds)
-        return -ENOMEM;
-    if (sta__memory_read(fds + count, app_fds, count * sizeof(*fds)) &&
-        replace(bpf, fds + count, fds, count) > 0) {
-        result = wait(fds, count, timeout, mask, mask_size);
-        for (unsigned i = 0; i < count && result >= 0; i++)
-            app_fds[i].revents = fds[i].revents;
-    }
-    free(fds);
+    result = wait(replaced, count, timeout, mask, mask_size);
+    for (unsigned i = 0; i < count && result >= 0; i++)
+        app_fds[i].revents = replaced[i].revents;
     return result;
 }
 
@@ -191,4 +186,130 @@ long sta__hook_ppoll(struct sta__bpf *bpf, const unsigned long *args)
         return -EFAULT;
     return poll_for(bpf, (struct pollfd *)args[0], (unsigned)args[1], args[2] ? &timeout : NULL,
                     (const void *)args[3], args[4]);
+}
+
+#define WORD_BITS 64
+#define SET_WORDS (FD_SETSIZE / WORD_BITS)
+
+/* What a set of select(2) asks for, and which answers are for it. */
+static const struct {
+    short events, answers;
+} set_kinds[] = {
+    {POLLIN, POLLIN | POLLHUP | POLLERR},
+    {POLLOUT, POLLOUT | POLLERR},
+    {POLLPRI, POLLPRI},
+};
+
+#define SETS (sizeof(set_kinds) / sizeof(set_kinds[0]))
+
+struct selecting {
+    unsigned long *app_sets[SETS]; /* may be NULL */
+    uint64_t sets[SETS][SET_WORDS];
+    unsigned limit; /* descriptors below this */
+    struct pollfd fds[POLL_MAX], replaced[POLL_MAX];
+    unsigned count;
+};
+
+static bool has(const struct selecting *selecting, size_t set, unsigned fd)
+{
+    return selecting->app_sets[set] && selecting->sets[set][fd / WORD_BITS] >> fd % WORD_BITS & 1;
+}
+
+/* False: the kernel says what is wrong, or there is too much. */
+static bool read_sets(struct selecting *selecting)
+{
+    size_t size = (selecting->limit + WORD_BITS - 1) / WORD_BITS * sizeof(uint64_t);
+
+    for (size_t set = 0; set < SETS; set++) {
+        if (selecting->app_sets[set] &&
+            !sta__memory_read(selecting->sets[set], selecting->app_sets[set], size))
+            return false;
+    }
+    for (unsigned fd = 0; fd < selecting->limit; fd++) {
+        struct pollfd one = {.fd = (int)fd};
+
+        for (size_t set = 0; set < SETS; set++)
+            one.events |= has(selecting, set, fd) ? set_kinds[set].events : 0;
+        if (!one.events)
+            continue;
+        if (selecting->count == POLL_MAX)
+            return false;
+        selecting->fds[selecting->count++] = one;
+    }
+    return true;
+}
+
+/* How many bits there are in the sets afterwards. */
+static long write_sets(struct selecting *selecting)
+{
+    long bits = 0;
+
+    for (unsigned i = 0; i < selecting->count; i++) {
+        unsigned fd = (unsigned)selecting->fds[i].fd;
+
+        if (selecting->replaced[i].revents & POLLNVAL)
+            return -EBADF;
+        for (size_t set = 0; set < SETS; set++) {
+            if (!has(selecting, set, fd))
+                continue;
+            if (selecting->replaced[i].revents & set_kinds[set].answers)
+                bits++;
+            else
+                selecting->sets[set][fd / WORD_BITS] &= ~(UINT64_C(1) << fd % WORD_BITS);
+        }
+    }
+    for (size_t set = 0; set < SETS; set++) {
+        if (selecting->app_sets[set] &&
+            !sta__memory_write(selecting->app_sets[set], selecting->sets[set],
+                               (selecting->limit + WORD_BITS - 1) / WORD_BITS * sizeof(uint64_t)))
+            return -EFAULT;
+    }
+    return bits;
+}
+
+static long select_for(struct sta__bpf *bpf, const unsigned long *args,
+                       const struct timespec *timeout, const void *mask, size_t mask_size)
+{
+    struct selecting selecting;
+    long result;
+
+    if ((int)args[0] <= 0 || (int)args[0] > FD_SETSIZE || !sta__fds_any(bpf))
+        return STA__NOT_OURS;
+    selecting.limit = (unsigned)args[0];
+    selecting.count = 0;
+    for (size_t set = 0; set < SETS; set++)
+        selecting.app_sets[set] = (unsigned long *)args[1 + set];
+    if (!read_sets(&selecting) ||
+        replace(bpf, selecting.fds, selecting.replaced, selecting.count) == 0)
+        return STA__NOT_OURS;
+    result = wait(selecting.replaced, selecting.count, timeout, mask, mask_size);
+    return result < 0 ? result : write_sets(&selecting);
+}
+
+long sta__hook_select(struct sta__bpf *bpf, const unsigned long *args)
+{
+    struct timeval given = {0};
+    struct timespec timeout;
+
+    if (args[4] && !sta__memory_read(&given, (const void *)args[4], sizeof(given)))
+        return STA__NOT_OURS;
+    if (given.tv_sec < 0 || given.tv_usec < 0)
+        return STA__NOT_OURS;
+    timeout.tv_sec = given.tv_sec + given.tv_usec / 1000000;
+    timeout.tv_nsec = given.tv_usec % 1000000 * 1000;
+    return select_for(bpf, args, args[4] ? &timeout : NULL, NULL, 0);
+}
+
+long sta__hook_pselect6(struct sta__bpf *bpf, const unsigned long *args)
+{
+    struct timespec timeout = {0};
+    struct {
+        const void *mask;
+        size_t size;
+    } mask = {NULL, 0};
+
+    if ((args[4] && !sta__memory_read(&timeout, (const void *)args[4], sizeof(timeout))) ||
+        (args[5] && !sta__memory_read(&mask, (const void *)args[5], sizeof(mask))))
+        return STA__NOT_OURS;
+    return select_for(bpf, args, args[4] ? &timeout : NULL, mask.mask, mask.size);
 }

@@ -214,6 +214,15 @@ static int check_filter(const struct loading *loading)
     return refuse(loading, -EACCES, "a socket filter reads its packet: there are none here");
 }
 
+static int check_arrays(const struct loading *loading)
+{
+    for (uint32_t i = 0; i < loading->made->map_count; i++) {
+        if (sta__program_object_fits(loading->made, loading->made->maps[i]) < 0)
+            return refuse(loading, -EINVAL, "a program array is for programs of another type");
+    }
+    return 0;
+}
+
 static int load(struct loading *loading)
 {
     const union bpf_attr *attr = &loading->command->attr;
@@ -241,6 +250,8 @@ static int load(struct loading *loading)
         err = sta_program_load(&loading->made->program, loading->insns, attr->insn_cnt, &with_text);
     if (err == 0)
         err = check_filter(loading);
+    if (err == 0)
+        err = check_arrays(loading);
     text_err = sta__verifier_text_end(&text, loading->command);
     return text_err ? text_err : err;
 }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "maps/map.h"
+
 static void on_free(struct sta__fd_object *object)
 {
     struct sta__bpf_program *program = (struct sta__bpf_program *)object;
@@ -66,6 +68,22 @@ int sta__program_object_add_map(struct sta__bpf_program *program, struct sta__bp
     if (is_there)
         sta__fds_put(&map->object);
     return 0;
+}
+
+int sta__program_object_fits(const struct sta__bpf_program *program, struct sta__bpf_map *map)
+{
+    struct sta__lock_state saved;
+    bool fits = true;
+
+    if (map->map->type != BPF_MAP_TYPE_PROG_ARRAY)
+        return 0;
+    sta__lock(&map->object.bpf->lock, &saved);
+    if (map->program_type == BPF_PROG_TYPE_UNSPEC)
+        map->program_type = program->type;
+    else
+        fits = map->program_type == program->type;
+    sta__unlock(&map->object.bpf->lock, &saved);
+    return fits ? 0 : -EINVAL;
 }
 
 uint32_t sta__program_object_map_ids(struct sta__bpf_program *program, uint32_t *ids, uint32_t room)

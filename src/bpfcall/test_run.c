@@ -80,8 +80,7 @@ long sta__command_prog_test_run(struct sta__command *command)
     program = sta__command_program(command, attr->test.prog_fd, &result);
     if (!program)
         return result;
-    if (program->type == BPF_PROG_TYPE_RAW_TRACEPOINT ||
-        program->type == BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE || program->is_tracing)
+    if (program->type == BPF_PROG_TYPE_RAW_TRACEPOINT || program->is_tracing)
         result = check(command, program);
     else
         result = -STA__ENOTSUPP;

@@ -21,19 +21,34 @@ bool sta__helper_is_called(const struct sta__code *code, int32_t id)
     return false;
 }
 
-static bool reads_memory(const struct sta__code *code)
+static bool is_any_called(const struct sta__code *code, const int32_t *helpers, size_t count)
 {
-    static const int32_t helpers[] = {
-        BPF_FUNC_probe_read,          BPF_FUNC_probe_read_str,    BPF_FUNC_probe_read_user,
-        BPF_FUNC_probe_read_user_str, BPF_FUNC_probe_read_kernel, BPF_FUNC_probe_read_kernel_str,
-        BPF_FUNC_probe_write_user,    BPF_FUNC_get_stack,         BPF_FUNC_get_stackid,
-    };
-
-    for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (sta__helper_is_called(code, helpers[i]))
             return true;
     }
     return false;
+}
+
+/* Those that look at the kernel's memory. */
+static bool reads_kernel(const struct sta__code *code)
+{
+    static const int32_t helpers[] = {BPF_FUNC_probe_read, BPF_FUNC_probe_read_str,
+                                      BPF_FUNC_probe_read_kernel, BPF_FUNC_probe_read_kernel_str};
+
+    return is_any_called(code, helpers, sizeof(helpers) / sizeof(helpers[0]));
+}
+
+/* Those that look at the process's, and may fault. */
+static bool reads_user(const struct sta__code *code)
+{
+    static const int32_t helpers[] = {
+        BPF_FUNC_probe_read,          BPF_FUNC_probe_read_str,   BPF_FUNC_probe_read_user,
+        BPF_FUNC_probe_read_user_str, BPF_FUNC_probe_write_user, BPF_FUNC_get_stack,
+        BPF_FUNC_get_stackid,
+    };
+
+    return is_any_called(code, helpers, sizeof(helpers) / sizeof(helpers[0]));
 }
 
 static bool prints(const struct sta__code *code)
@@ -52,10 +67,10 @@ int sta__helpers_prepare(const struct sta__code *code, const struct sta__log *lo
         sta__cgroup_prepare();
     if (sta__helper_is_called(code, BPF_FUNC_get_current_task))
         sta__task_prepare(log);
-    if (reads_memory(code))
+    if (reads_kernel(code))
         sta__reads_prepare();
     /* Strings that are printed are read, too. */
-    if (reads_memory(code) || prints(code) || sta__helper_is_called(code, BPF_FUNC_snprintf))
+    if (reads_user(code) || prints(code) || sta__helper_is_called(code, BPF_FUNC_snprintf))
         sta__copy_want();
     return prints(code) ? sta__trace_prepare(log) : 0;
 }

@@ -190,6 +190,18 @@ static int make_program(struct loading *loading, size_t count)
     return 0;
 }
 
+static int check_arrays(const struct loading *loading)
+{
+    for (uint32_t i = 0; i < loading->code.map_count; i++) {
+        if (sta__program_fits(loading->program, loading->code.maps[i]) < 0) {
+            log_named((void *)loading, STA_LOG_ERROR,
+                      "a program array that it uses is for programs of another type");
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 /* They are the program's now. */
 static void keep_maps(struct loading *loading)
 {
@@ -224,6 +236,8 @@ int sta_program_load(struct sta_program **out, const struct bpf_insn *insns, siz
         err = decode(&loading, insns, count);
     if (err == 0)
         err = verify(&loading);
+    if (err == 0)
+        err = check_arrays(&loading);
     if (err == 0)
         err = sta__helpers_prepare(&loading.code, &loading.log);
     if (err == 0)

@@ -77,4 +77,9 @@ extern STA__HIDDEN STA__THREAD_LOCAL const struct pt_regs *sta__program_register
  */
 size_t sta__program_context_limit(const struct sta_target *target);
 
+/* Whether a program may be put into, or use, this program array: its context is handed on to what
+ * it calls, so both have to be of one type. The first one decides. 0 or -EINVAL; other maps are for
+ * all. */
+int sta__program_fits(const struct sta_program *program, struct sta_map *map);
+
 #endif

@@ -40,6 +40,7 @@ target_sources(sta PRIVATE
     ebpf/verify/dynptr.c
     ebpf/verify/helper_call.c
     ebpf/verify/helper_map.c
+    ebpf/verify/helper_result.c
     ebpf/verify/jump.c
     ebpf/verify/pointer.c
     ebpf/verify/prune.c

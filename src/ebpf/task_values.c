@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/copy_user.h"
 #include "base/gate.h"
 #include "base/ids.h"
 #include "base/memory.h"
@@ -56,29 +55,29 @@ static uint32_t parent_of(uint32_t who)
 
 /*
  * What is the same until the thread becomes another one or changes its namespaces, which is seen
- * (sta__self_forget_ids) while the transformer is installed, and that is told by whether faults are
- * handled, and since when. A thread that has no record may be a child of which nothing was seen.
+ * (sta__self_forget_ids) while calls are intercepted. A thread that has no record may be a child of
+ * which nothing was seen.
  */
 static STA__THREAD_LOCAL struct {
-    uint32_t changes, generation; /* when it was found out */
-    uint64_t start_ticks;         /* 0: not yet, as below */
+    uint32_t changes, interceptions; /* when it was found out */
+    uint64_t start_ticks;            /* 0: not yet, as below */
     uint32_t namespaces[STA__TASK_OBJECTS];
 } kept;
 
 static bool keeps(uint32_t who)
 {
-    uint32_t generation = atomic_load_explicit(&sta__faults_generation, memory_order_acquire);
+    uint32_t now = atomic_load_explicit(&sta__interceptions, memory_order_acquire);
 
-    if (generation == STA__FAULTS_NOBODY || !is_self(who) ||
+    if (!(now & 1) || !is_self(who) ||
         atomic_load_explicit(&sta__self.reader->owner, memory_order_relaxed) != sta__self.owner)
         return false;
-    if (kept.changes == sta__self.changes && kept.generation == generation)
+    if (kept.changes == sta__self.changes && kept.interceptions == now)
         return true;
     kept.start_ticks = 0;
     for (unsigned i = 0; i < STA__TASK_OBJECTS; i++)
         ((volatile uint32_t *)kept.namespaces)[i] = 0;
     kept.changes = sta__self.changes;
-    kept.generation = generation;
+    kept.interceptions = now;
     return true;
 }
 

@@ -13,7 +13,9 @@
  *     verify/jump.c         conditional jumps
  *     verify/stack.c        spills, fills, bytes of the stack
  *     verify/access.c       loads, stores and atomics through any pointer
- *     verify/helper_call.c  helper calls and their arguments; helper_map.c: which take which maps
+ *     verify/helper_call.c  helper calls and their arguments; helper_map.c: which take which maps;
+ *                           helper_result.c: what they leave behind
+ *     verify/dynptr.c       dynptrs in the stack; spin_lock.c: locks in values
  *     verify/calls.c        subprograms, callbacks, exits
  *     verify/values.c       which numbers the proof depends on (the kernel's "precision")
  *     verify/state.c        states: copying, storing, forgetting

@@ -99,6 +99,7 @@ struct sta__object_array {
     _Atomic uint64_t *ids;
     /* Nobody but programs has it any more: it leads nowhere, in this process. */
     _Atomic bool is_left;
+    _Atomic uint32_t program_type; /* of programs: ebpf/program.h; 0: of any, yet */
 };
 
 struct sta__stacks {

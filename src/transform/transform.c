@@ -12,6 +12,7 @@
 #include "base/copy_user.h"
 #include "base/gate.h"
 #include "base/grace.h"
+#include "base/ids.h"
 #include "base/options.h"
 #include "base/quiesce.h"
 #include "transform/door.h"
@@ -170,6 +171,7 @@ static int install(struct sta *sta, const struct sta_transform_options *options)
         return err;
     }
     atomic_store_explicit(&installed.sta, sta, memory_order_release);
+    atomic_fetch_add_explicit(&sta__interceptions, 1, memory_order_release);
     atomic_store_explicit(&sta__copy_wanted, handle_faults_if_wanted, memory_order_release);
     sta->before_free = remove_before_free;
     return 0;
@@ -211,6 +213,7 @@ int sta_transform_remove(struct sta *sta)
         return -ENOENT;
     }
     set_active(NULL, 0);
+    atomic_fetch_add_explicit(&sta__interceptions, 1, memory_order_release);
     leave_faults();
     installed.method->remove(sta);
     atomic_store_explicit(&installed.sta, NULL, memory_order_release);

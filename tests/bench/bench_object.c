@@ -144,10 +144,12 @@ static void print_row(enum row_id id, unsigned rounds)
 int main(int argc, char **argv)
 {
     const struct sta_options options = {sizeof(options), log_error, NULL};
-    struct bench_options bench;
+    struct bench_options bench = {.rounds = 41};
     struct sta *sta;
 
     bench_options_parse(&bench, argc, argv);
+    if (bench.is_quick)
+        bench.rounds = 3;
     if (!*BPF_OBJECT_DIR)
         die("bench_object", "no clang that compiles for BPF");
     must(sta_new(&sta, &options), "sta_new");

@@ -85,7 +85,7 @@ static inline void *check(struct run *r, uint64_t at, uint64_t size, bool writes
 
         if (at >= region->at && at - region->at <= region->size &&
             region->size - (at - region->at) >= size) {
-            if (writes && region->is_read_only)
+            if (writes && size && region->is_read_only)
                 r->wrong = "a write to what is read-only";
             if (region->lock_end && at < region->at + region->lock_end &&
                 at + size > region->at + region->lock_end - 4)

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Helper calls: whether each argument is what the helper's prototype asks for. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ebpf/message.h"
-#include "ebpf/verify/verifier.h"
+#include "ebpf/verify/helper_call.h"
 #include "maps/types.h"
-
-#define MAX_ERRNO 4095
-
-/* One call. */
-struct call {
-    const struct sta__helper *helper;
-    int32_t id;
-    const struct sta_map *map;
-    uint32_t subprog;     /* of the callback */
-    uint64_t alloc_size;  /* STA__ARG_CONST_ALLOC_SIZE */
-    uint64_t memory_size; /* the largest that the last size can be */
-    uint64_t key;         /* of an array */
-    bool key_is_known;
-    uint32_t released;
-    struct sta__fill fill;
-    uint32_t dynptr;    /* that an argument is */
-    uint8_t dynptr_reg; /* of an argument that is made one, or given back; 0: none */
-};
-
-/* ---- arguments ---- */
 
 static const char *expected_text(enum sta__arg arg)
 {
@@ -140,7 +117,7 @@ static int check_type(struct sta__verifier *v, enum sta__arg arg, uint8_t reg)
     return check_no_offset(v, arg, reg);
 }
 
-static int check_size(struct sta__verifier *v, struct call *call, enum sta__arg arg,
+static int check_size(struct sta__verifier *v, struct sta__helper_call *call, enum sta__arg arg,
                       enum sta__arg memory, uint8_t reg)
 {
     const struct sta__reg *size = sta__reg_of(v->state, reg);
@@ -170,7 +147,7 @@ static int check_size(struct sta__verifier *v, struct call *call, enum sta__arg 
     return err;
 }
 
-static int check_key(struct sta__verifier *v, struct call *call, uint8_t reg)
+static int check_key(struct sta__verifier *v, struct sta__helper_call *call, uint8_t reg)
 {
     int err;
 
@@ -184,7 +161,8 @@ static int check_key(struct sta__verifier *v, struct call *call, uint8_t reg)
     return err;
 }
 
-static int check_value(struct sta__verifier *v, struct call *call, enum sta__arg arg, uint8_t reg)
+static int check_value(struct sta__verifier *v, struct sta__helper_call *call, enum sta__arg arg,
+                       uint8_t reg)
 {
     bool is_uninit = arg == STA__ARG_UNINIT_MAP_VALUE;
 
@@ -195,7 +173,7 @@ static int check_value(struct sta__verifier *v, struct call *call, enum sta__arg
                                     is_uninit ? &call->fill : NULL);
 }
 
-static int check_long_out(struct sta__verifier *v, struct call *call, uint8_t reg)
+static int check_long_out(struct sta__verifier *v, struct sta__helper_call *call, uint8_t reg)
 {
     struct sta__memory_access a = {
         .reg = reg, .size = 8, .access = STA__WRITE, .value_reg = -1, .is_aligned = true};
@@ -240,7 +218,7 @@ static int check_format(struct sta__verifier *v)
     return 0;
 }
 
-static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t reg)
+static int check_alloc_size(struct sta__verifier *v, struct sta__helper_call *call, uint8_t reg)
 {
     const struct sta__reg *r = sta__reg_of(v->state, reg);
 
@@ -252,7 +230,7 @@ static int check_alloc_size(struct sta__verifier *v, struct call *call, uint8_t 
 }
 
 /* A dynptr may be made of a map's value only: it can be used for as long as the program runs. */
-static int check_dynptr_memory(struct sta__verifier *v, const struct call *call)
+static int check_dynptr_memory(struct sta__verifier *v, const struct sta__helper_call *call)
 {
     uint8_t type = sta__reg_of(v->state, BPF_REG_1)->type;
 
@@ -262,7 +240,7 @@ static int check_dynptr_memory(struct sta__verifier *v, const struct call *call)
                      sta__type_name(type));
 }
 
-static int check_record(struct sta__verifier *v, struct call *call, uint8_t reg)
+static int check_record(struct sta__verifier *v, struct sta__helper_call *call, uint8_t reg)
 {
     call->released = sta__reg_of(v->state, reg)->ref;
     if (!call->released)
@@ -270,7 +248,7 @@ static int check_record(struct sta__verifier *v, struct call *call, uint8_t reg)
     return 0;
 }
 
-static int check_arg(struct sta__verifier *v, struct call *call, int index)
+static int check_arg(struct sta__verifier *v, struct sta__helper_call *call, int index)
 {
     enum sta__arg arg = call->helper->args[index];
     uint8_t reg = (uint8_t)(BPF_REG_1 + index);
@@ -323,173 +301,6 @@ static int check_arg(struct sta__verifier *v, struct call *call, int index)
     }
 }
 
-/* ---- results ---- */
-
-/* The highest number of a processor that there may ever be; -1: not known. */
-static int highest_cpu(void)
-{
-    char text[256];
-    int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    const char *last;
-
-    if (fd >= 0)
-        close(fd);
-    if (length <= 0)
-        return -1;
-    text[length] = 0; /* "0-7", or "0,2-3" */
-    last = strpbrk(text, "-,") ? text + strlen(text) : text;
-    while (last > text && last[-1] != '-' && last[-1] != ',')
-        last--;
-    return *last >= '0' && *last <= '9' ? atoi(last) : -1;
-}
-
-static void set_integer(struct sta__verifier *v, const struct call *call)
-{
-    struct sta__reg *r0 = sta__reg_of(v->state, BPF_REG_0);
-    int cpu;
-
-    sta__reg_unknown(v, r0);
-    switch (call->id) {
-    case BPF_FUNC_get_stack:
-    case BPF_FUNC_get_task_stack:
-    case BPF_FUNC_probe_read_str:
-    case BPF_FUNC_probe_read_kernel_str:
-    case BPF_FUNC_probe_read_user_str:
-        r0->n.smin = -MAX_ERRNO;
-        r0->n.smax = (int64_t)call->memory_size;
-        r0->n.smin32 = -MAX_ERRNO;
-        r0->n.smax32 = (int32_t)call->memory_size;
-        break;
-    case BPF_FUNC_get_smp_processor_id:
-        cpu = highest_cpu();
-        if (cpu < 0)
-            return;
-        r0->n.smin = r0->n.smin32 = 0;
-        r0->n.umax = (uint64_t)cpu;
-        r0->n.smax = cpu;
-        r0->n.umax32 = (uint32_t)cpu;
-        r0->n.smax32 = cpu;
-        break;
-    default:
-        return;
-    }
-    sta__range_sync(&r0->n);
-}
-
-static bool is_never_null(const struct call *call)
-{
-    /* Arrays in maps may be shorter than the one that the outer map was made with. The kernel does
-     * not think of those that are per CPU, and lets programs find NULL there. */
-    bool may_be_shorter =
-        call->map && (call->map->flags & BPF_F_INNER_MAP ||
-                      (call->map->is_inner && call->map->type != BPF_MAP_TYPE_ARRAY));
-
-    return call->id == BPF_FUNC_map_lookup_elem && call->key_is_known &&
-           call->key < call->map->max_entries && !may_be_shorter;
-}
-
-static int acquire(struct sta__verifier *v, uint32_t id)
-{
-    struct sta__state *state = v->state;
-    struct sta__ref *refs = realloc(state->refs, (state->ref_count + 1) * sizeof(*refs));
-
-    if (!refs)
-        return -ENOMEM;
-    refs[state->ref_count++] = (struct sta__ref){id, v->insn};
-    state->refs = refs;
-    return 0;
-}
-
-static int set_result(struct sta__verifier *v, const struct call *call)
-{
-    struct sta__reg *r0 = sta__reg_of(v->state, BPF_REG_0);
-
-    switch (call->helper->ret) {
-    case STA__RET_VOID:
-        return 0;
-    case STA__RET_INTEGER:
-        set_integer(v, call);
-        return 0;
-    case STA__RET_MAP_VALUE_OR_NULL:
-        if (!call->map)
-            return sta__deny(v, -EINVAL, "kernel subsystem misconfigured verifier");
-        r0->type = is_never_null(call) ? STA__REG_MAP_VALUE : STA__REG_MAP_VALUE_OR_NULL;
-        r0->map = call->map;
-        if (!sta__is_or_null(r0->type) && r0->map->has_lock)
-            r0->id = sta__new_id(v);
-        break;
-    case STA__RET_RECORD_OR_NULL:
-    case STA__RET_MEM_OR_NULL:
-        r0->type = call->helper->ret == STA__RET_MEM_OR_NULL ? STA__REG_MEM_OR_NULL
-                                                             : STA__REG_RECORD_OR_NULL;
-        r0->size = (uint32_t)call->alloc_size; /* of larger ones, only so much may be used */
-        break;
-    }
-    sta__range_const(&r0->n, 0);
-    if (sta__is_or_null(r0->type))
-        r0->id = sta__new_id(v);
-    r0->dynptr = call->dynptr;
-    if (call->helper->ret != STA__RET_RECORD_OR_NULL)
-        return 0;
-    r0->ref = r0->id;
-    return acquire(v, r0->id);
-}
-
-static void forget_record(struct sta__verifier *v, struct sta__reg *reg, void *data)
-{
-    if (reg->ref == *(const uint32_t *)data)
-        sta__reg_unknown(v, reg);
-}
-
-static int release(struct sta__verifier *v, uint32_t id)
-{
-    struct sta__state *state = v->state;
-
-    for (uint32_t i = 0; i < state->ref_count; i++) {
-        if (state->refs[i].id == id) {
-            state->refs[i] = state->refs[--state->ref_count];
-            sta__each_reg(v, state, forget_record, &id);
-            return 0;
-        }
-    }
-    return sta__deny(v, -EINVAL, "func release: reference has not been acquired before");
-}
-
-/* Bytes that the helper filled. */
-static int fill(struct sta__verifier *v, const struct sta__fill *fill)
-{
-    const struct sta__reg *pointer = sta__reg_of(v->state, fill->reg);
-    int32_t start = pointer->off + (int32_t)pointer->n.bits.value;
-    struct sta__memory_access a = {.reg = fill->reg, .access = STA__WRITE, .value_reg = -1};
-
-    for (uint32_t done = 0; done < fill->size; done += a.size) {
-        bool whole = (start + (int32_t)done) % 8 == 0 && fill->size - done >= 8;
-        int err;
-
-        a.off = (int32_t)done;
-        a.size = whole ? 8 : 1;
-        err = sta__check_access(v, &a);
-        if (err)
-            return err;
-    }
-    return 0;
-}
-
-/* Makes a dynptr, or ends one. */
-static int change_dynptr(struct sta__verifier *v, struct call *call)
-{
-    bool is_record = call->id == BPF_FUNC_ringbuf_reserve_dynptr;
-    uint32_t ref = is_record ? sta__new_id(v) : 0;
-
-    if (call->dynptr) {
-        call->released = sta__dynptr_end(v, call->dynptr_reg);
-        return 0;
-    }
-    sta__dynptr_make(v, call->dynptr_reg, is_record ? STA__DYNPTR_RING : STA__DYNPTR_LOCAL, ref);
-    return is_record ? acquire(v, ref) : 0;
-}
-
 static int check_available(struct sta__verifier *v, const struct sta__helper *helper, int32_t id)
 {
     if (!helper && !sta__helper_name(id))
@@ -513,7 +324,7 @@ static int check_available(struct sta__verifier *v, const struct sta__helper *he
 
 int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
 {
-    struct call call = {.helper = sta__helper_find(insn->imm), .id = insn->imm};
+    struct sta__helper_call call = {.helper = sta__helper_find(insn->imm), .id = insn->imm};
     int err = check_available(v, call.helper, insn->imm);
 
     if (!err)
@@ -527,11 +338,11 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
     if (!err)
         err = check_dynptr_memory(v, &call);
     if (!err && call.fill.size)
-        err = fill(v, &call.fill);
+        err = sta__helper_fill(v, &call.fill);
     if (!err && call.dynptr_reg)
-        err = change_dynptr(v, &call);
+        err = sta__helper_change_dynptr(v, &call);
     if (!err && call.released)
-        err = release(v, call.released);
+        err = sta__helper_release(v, call.released);
     if (!err && call.id == BPF_FUNC_tail_call)
         err = sta__check_no_refs(v, "tail_call");
     if (!err && call.id == BPF_FUNC_tail_call)
@@ -543,5 +354,5 @@ int sta__check_helper(struct sta__verifier *v, const struct bpf_insn *insn)
     for (int i = BPF_REG_0; i <= BPF_REG_5; i++)
         sta__reg_none(sta__reg_of(v->state, i));
     sta__touch(v, BPF_REG_0);
-    return set_result(v, &call);
+    return sta__helper_set_result(v, &call);
 }
