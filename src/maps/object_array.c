@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#include "ebpf/tail.h"
 #include "maps/array.h"
 #include "maps/hash.h"
 #include "maps/map_none.h"
