@@ -472,7 +472,7 @@ static void tail_calls_end_at_a_short_context(void **state)
         maps[0] = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1);
         from = load_as(BPF_PROG_TYPE_TRACEPOINT, leaves, sizeof(leaves) / sizeof(*leaves),
                        modes[i % 2]);
-        to = load_as(BPF_PROG_TYPE_KPROBE, reads, sizeof(reads) / sizeof(*reads), modes[i / 2]);
+        to = load_as(BPF_PROG_TYPE_TRACEPOINT, reads, sizeof(reads) / sizeof(*reads), modes[i / 2]);
         assert_int_equal(sta_map_set_program(maps[0], 0, to), 0);
         assert_int_equal(sta_program_run(from, ctx, 64, &ret), 0);
         assert_int_equal(ret, 5);
