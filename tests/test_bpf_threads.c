@@ -13,7 +13,9 @@
 
 #include <sta/bpfcall.h>
 
-#include "bpfcall/bpfcall.h"
+#include <sta/map.h>
+
+#include "bpf_calls.h"
 
 #undef COUNT
 #include "vm/build.h"
@@ -319,9 +321,58 @@ static void threads_share_descriptors(void **unused)
     assert_in_range(open_fds(), fds - 4, fds + 4);
 }
 
+/* ---- a map of another's ---- */
+
+static struct sta__bpf *receiver;
+static int received;
+static pthread_barrier_t together;
+
+static void *receive(void *unused)
+{
+    (void)unused;
+    pthread_barrier_wait(&together);
+    sta__fds_put(sta__fds_get(receiver, received));
+    return NULL;
+}
+
+static void a_map_becomes_known_once(void **unused)
+{
+    const struct sta_map_options options = {.size = sizeof(options),
+                                            .type = BPF_MAP_TYPE_HASH,
+                                            .key_size = 4,
+                                            .value_size = 8,
+                                            .max_entries = 4};
+
+    (void)unused;
+    for (int i = 0; i < 300; i++) {
+        struct sta_map *map = NULL;
+        pthread_t threads[THREADS];
+        char path[64];
+
+        receiver = new_bpf();
+        assert_int_equal(sta_map_create(&map, &options), 0);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", sta_map_fd(map));
+        received = open(path, O_RDWR);
+        assert_true(received >= 0);
+        assert_int_equal(pthread_barrier_init(&together, NULL, THREADS), 0);
+        for (int t = 0; t < THREADS; t++)
+            assert_int_equal(pthread_create(&threads[t], NULL, receive, NULL), 0);
+        for (int t = 0; t < THREADS; t++)
+            pthread_join(threads[t], NULL);
+        pthread_barrier_destroy(&together);
+        assert_int_equal(close_fd(receiver, received), 0);
+        assert_false(sta__fds_any(receiver));
+        free_bpf(receiver);
+        sta_map_close(map);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_share_descriptors)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_share_descriptors),
+        cmocka_unit_test(a_map_becomes_known_once),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,11 +112,19 @@ static void note_own(struct sta__bpf *bpf, int fd)
         atomic_store(&bpf->own_min, (uint32_t)fd);
 }
 
-void sta__fds_note(struct sta__bpf *bpf, struct sta__fd_object *object, uint32_t refs)
+/* Under the lock. */
+static struct sta__fd_object *find(struct sta__bpf *bpf, const struct stat *stat)
 {
-    struct sta__lock_state saved;
+    struct sta__fd_object *object = *bucket_of(bpf, stat->st_ino);
 
-    sta__lock(&bpf->lock, &saved);
+    while (object && (object->ino != stat->st_ino || object->dev != stat->st_dev))
+        object = object->next;
+    return object;
+}
+
+/* Under the lock. */
+static void note(struct sta__bpf *bpf, struct sta__fd_object *object, uint32_t refs)
+{
     if (object->kind != STA__FD_MAP)
         object->id = choose_id(bpf, object->kind);
     object->bpf = bpf;
@@ -125,11 +133,27 @@ void sta__fds_note(struct sta__bpf *bpf, struct sta__fd_object *object, uint32_t
     note_own(bpf, object->fd);
     note_own(bpf, object->poll_fd);
     insert(bpf, object);
+}
+
+struct sta__fd_object *sta__fds_note_adopted(struct sta__bpf *bpf, struct sta__fd_object *object)
+{
+    const struct stat stat = {.st_dev = object->dev, .st_ino = object->ino};
+    struct sta__lock_state saved;
+    struct sta__fd_object *known;
+
+    sta__lock(&bpf->lock, &saved);
+    known = find(bpf, &stat);
+    if (known)
+        known->refs++;
+    else
+        note(bpf, object, 2); /* of the descriptors, and the caller's */
     sta__unlock(&bpf->lock, &saved);
+    return known ? known : object;
 }
 
 int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags)
 {
+    struct sta__lock_state saved;
     int fd, err;
 
     if (object->kind != STA__FD_MAP && object->kind != STA__FD_PERF)
@@ -146,7 +170,9 @@ int sta__fds_new(struct sta__bpf *bpf, struct sta__fd_object *object, int flags)
         close_own(object);
         return fd;
     }
-    sta__fds_note(bpf, object, 1);
+    sta__lock(&bpf->lock, &saved);
+    note(bpf, object, 1);
+    sta__unlock(&bpf->lock, &saved);
     return fd;
 }
 
@@ -165,16 +191,6 @@ int sta__fds_open(struct sta__fd_object *object, int flags)
     }
     sta__unlock(&bpf->lock, &saved);
     return fd;
-}
-
-/* Under the lock. */
-static struct sta__fd_object *find(struct sta__bpf *bpf, const struct stat *stat)
-{
-    struct sta__fd_object *object = *bucket_of(bpf, stat->st_ino);
-
-    while (object && (object->ino != stat->st_ino || object->dev != stat->st_dev))
-        object = object->next;
-    return object;
 }
 
 static struct sta__fd_object *get_known(struct sta__bpf *bpf, const struct stat *stat)

@@ -123,9 +123,9 @@ bool sta__fds_is_own(struct sta__bpf *bpf, int fd);
 /* Moves such a one: the application takes its number by dup2(2). */
 void sta__fds_make_room(struct sta__bpf *bpf, int fd);
 
-/* For what makes objects known in another way than sta__fds_new(): fd, dev and ino are filled in.
- */
-void sta__fds_note(struct sta__bpf *bpf, struct sta__fd_object *object, uint32_t refs);
+/* For a map that came from elsewhere: fd, dev and ino are filled in. Makes it known, or returns the
+ * one of this memfd that is known by now; got. */
+struct sta__fd_object *sta__fds_note_adopted(struct sta__bpf *bpf, struct sta__fd_object *object);
 /* Descriptors of an object that came from elsewhere keep it, too. */
 void sta__fds_lock_foreign(int fd);
 /* A description of the same memfd of its own, out of the application's way. */

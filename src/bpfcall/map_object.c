@@ -213,8 +213,17 @@ static struct sta_map *open_map(struct sta__bpf *bpf, int fd)
     return map;
 }
 
+static bool is_still(int fd, const struct stat *wanted)
+{
+    struct stat stat;
+
+    return STA__RAW2(SYS_fstat, fd, &stat) == 0 && stat.st_dev == wanted->st_dev &&
+           stat.st_ino == wanted->st_ino;
+}
+
 struct sta__fd_object *sta__adopt_map(struct sta__bpf *bpf, int fd, const struct stat *stat)
 {
+    struct sta__fd_object *known;
     struct sta__bpf_map *made;
     struct sta_map *map;
 
@@ -231,6 +240,9 @@ struct sta__fd_object *sta__adopt_map(struct sta__bpf *bpf, int fd, const struct
     made->object.dev = stat->st_dev;
     made->object.ino = stat->st_ino;
     sta__fds_lock_foreign(fd);
-    sta__fds_note(bpf, &made->object, 2); /* of the descriptors, and the caller's */
-    return &made->object;
+    /* The number may be another file's by now, and another thread may have come here, too. */
+    known = is_still(made->object.fd, stat) ? sta__fds_note_adopted(bpf, &made->object) : NULL;
+    if (known != &made->object)
+        sta__map_object_drop(made);
+    return known;
 }
