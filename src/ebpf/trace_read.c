@@ -67,21 +67,23 @@ struct reading {
 
 static int read_record(void *data, const void *bytes, size_t size)
 {
-    const struct sta__trace_record *record = bytes;
     const struct reading *reading = data;
+    struct sta__trace_record record;
     struct sta_trace_line line;
 
-    /* Another process may write what it likes. */
-    if (size <= STA__TRACE_RECORD_HEAD || size - STA__TRACE_RECORD_HEAD <= record->length ||
-        record->text[record->length])
+    /* Another process may write what it likes, and when it likes. */
+    if (size <= STA__TRACE_RECORD_HEAD || size > sizeof(record))
         return -EBADMSG;
-    line = (struct sta_trace_line){.time_ns = record->time_ns,
-                                   .tgid = record->tgid,
-                                   .pid = record->pid,
-                                   .cpu = record->cpu,
-                                   .text = record->text,
-                                   .length = record->length};
-    memcpy(line.comm, record->comm, sizeof(line.comm));
+    memcpy(&record, bytes, size);
+    if (size - STA__TRACE_RECORD_HEAD <= record.length || record.text[record.length])
+        return -EBADMSG;
+    line = (struct sta_trace_line){.time_ns = record.time_ns,
+                                   .tgid = record.tgid,
+                                   .pid = record.pid,
+                                   .cpu = record.cpu,
+                                   .text = record.text,
+                                   .length = record.length};
+    memcpy(line.comm, record.comm, sizeof(line.comm));
     line.comm[sizeof(line.comm) - 1] = 0;
     return reading->fn(reading->data, &line);
 }
