@@ -2,10 +2,12 @@
 #include "verifier/both.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "ebpf/code.h"
@@ -122,6 +124,28 @@ static long bpf_call(int command, union bpf_attr *attr)
     long result = syscall(SYS_bpf, command, attr, sizeof(*attr));
 
     return result < 0 ? -errno : result;
+}
+
+static void wake(int unused)
+{
+    (void)unused;
+}
+
+/* The kernel's verifier gives up with -EAGAIN where a signal waits. There are programs of a hundred
+ * instructions that it takes minutes for. */
+static long load(union bpf_attr *attr)
+{
+    const struct itimerval limit = {{1, 0}, {BOTH_SECONDS, 0}}, none = {{0, 0}, {0, 0}};
+    const struct sigaction action = {.sa_handler = wake};
+    struct sigaction before;
+    long fd;
+
+    sigaction(SIGALRM, &action, &before);
+    setitimer(ITIMER_REAL, &limit, NULL);
+    fd = bpf_call(BPF_PROG_LOAD, attr);
+    setitimer(ITIMER_REAL, &none, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    return fd;
 }
 
 static long create_locked(const struct sta_map *map)
@@ -245,7 +269,7 @@ void both_kernels(const struct bpf_insn *insns, size_t count, uint32_t type, uin
         attr.func_info = (uintptr_t)btf.funcs;
         attr.func_info_cnt = btf.count;
     }
-    fd = bpf_call(BPF_PROG_LOAD, &attr);
+    fd = load(&attr);
     verdict->err = fd < 0 ? (int)fd : 0;
     if (fd >= 0)
         close((int)fd);

@@ -52,6 +52,8 @@ void both_ours(const struct bpf_insn *insns, size_t count, uint32_t type, uint32
 /* NULL, or why the kernel cannot be asked: no privilege, no bpf(2), ... */
 const char *both_no_kernel(void);
 
+/* -EAGAIN: it has not come to an end within BOTH_SECONDS. */
+#define BOTH_SECONDS 5
 void both_kernels(const struct bpf_insn *insns, size_t count, uint32_t type, uint32_t log_level,
                   struct both_verdict *verdict);
 
