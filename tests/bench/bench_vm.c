@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "ebpf/isa.h"
 #include "ebpf/jit.h"
 #include "ebpf/program.h"
+#include "kernel_map.h"
 #include "vm/kernel_bpf.h"
 #include "vm_programs.h"
 
@@ -42,6 +44,9 @@ static struct row rows[] = {
     {.name = "16 ALU", .make = vm_program_alu},
     {.name = "loop, 1,000 times", .make = vm_program_loop},
     {.name = "1,000 calls", .make = vm_program_calls},
+    {.name = "array: look up, increment", .make = vm_program_array},
+    {.name = "hash: look up, update", .make = vm_program_hash},
+    {.name = "count a system call", .make = vm_program_count},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -52,13 +57,55 @@ static void print_log(void *data, enum sta_log_level level, const char *message)
     fprintf(stderr, "%s\n", message);
 }
 
+static struct sta_map_options map_of(const struct vm_program *program)
+{
+    return (struct sta_map_options){
+        .size = sizeof(struct sta_map_options),
+        .type = program->map_type,
+        .key_size = program->key_size,
+        .value_size = 8,
+        .max_entries = 1024,
+    };
+}
+
+static int find_map(void *data, int fd, int is_index, struct sta_map **out)
+{
+    (void)fd, (void)is_index;
+    *out = data;
+    return 0;
+}
+
 static struct sta_program *load(const struct vm_program *program, unsigned flags)
 {
     struct sta_program_options how = {.size = sizeof(how), .flags = flags, .log = print_log};
+    struct sta_map_options wanted = map_of(program);
     struct sta_program *loaded;
+    struct sta_map *map = NULL;
 
+    if (program->map_type) {
+        must(sta_map_create(&map, &wanted), "sta_map_create");
+        how.find_map = find_map;
+        how.find_data = map;
+    }
     must(sta_program_load(&loaded, program->insns, program->count, &how), "sta_program_load");
+    sta_map_close(map); /* the program keeps it */
     return loaded;
+}
+
+static int load_in_kernel(const struct vm_program *program)
+{
+    struct sta_map_options wanted = map_of(program);
+    struct vm_program copy = *program;
+    int map = program->map_type ? kernel_map_create(&wanted) : -1, fd;
+
+    for (size_t i = 0; i < copy.count; i++) {
+        if (copy.insns[i].code == STA__OP_LDDW && copy.insns[i].src_reg == BPF_PSEUDO_MAP_FD)
+            copy.insns[i].imm = map;
+    }
+    fd = kernel_load(BPF_PROG_TYPE_SOCKET_FILTER, copy.insns, copy.count, NULL, 0);
+    if (map >= 0)
+        close(map);
+    return fd;
 }
 
 /* As the dispatcher calls it. */
@@ -99,8 +146,7 @@ static void prepare(struct row *row)
     row->make(&row->program);
     row->loaded[INTERPRETER] = load(&row->program, STA_PROGRAM_TRUSTED | STA_PROGRAM_INTERPRET);
     row->loaded[JIT] = load(&row->program, STA_PROGRAM_TRUSTED);
-    row->kernel_fd =
-        kernel_load(BPF_PROG_TYPE_SOCKET_FILTER, row->program.insns, row->program.count, NULL, 0);
+    row->kernel_fd = load_in_kernel(&row->program);
     if (row->kernel_fd < 0)
         why_no_kernel = strerror(-row->kernel_fd);
 }

@@ -78,6 +78,77 @@ void vm_program_calls(struct vm_program *out)
     out->result = 1000 * 1001 / 2 + 1000;
 }
 
+/* r1 = the map, r2 = the key at -8, of eight bytes. */
+static void put_arguments(struct vm_program *out)
+{
+    put(out, STA__OP_LDDW, 1, BPF_PSEUDO_MAP_FD, 0, 0);
+    put(out, 0, 0, 0, 0, 0);
+    put(out, STA__OP_MOV64X, 2, 10, 0, 0);
+    put(out, STA__OP_ADD64K, 2, 0, 0, -8);
+}
+
+static void put_lookup(struct vm_program *out, uint32_t map_type, uint32_t key_size)
+{
+    out->map_type = map_type;
+    out->key_size = key_size;
+    put(out, STA__OP_STDW, 10, 0, -8, 1);
+    put_arguments(out);
+    put(out, STA__OP_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+}
+
+/* Element 1 becomes what is at -16. */
+static void put_update(struct vm_program *out, uint64_t flags)
+{
+    put_arguments(out);
+    put(out, STA__OP_MOV64X, 3, 10, 0, 0);
+    put(out, STA__OP_ADD64K, 3, 0, 0, -16);
+    put(out, STA__OP_MOV64K, 4, 0, 0, (int32_t)flags);
+    put(out, STA__OP_CALL, 0, 0, 0, BPF_FUNC_map_update_elem);
+}
+
+static void put_end(struct vm_program *out)
+{
+    put(out, STA__OP_MOV64K, 0, 0, 0, 0);
+    put(out, STA__OP_EXIT, 0, 0, 0, 0);
+}
+
+void vm_program_array(struct vm_program *out)
+{
+    put_lookup(out, BPF_MAP_TYPE_ARRAY, 4);
+    put(out, STA__OP_JEQ64K, 0, 0, 3, 0);
+    put(out, STA__OP_LDXDW, 1, 0, 0, 0);
+    put(out, STA__OP_ADD64K, 1, 0, 0, 1);
+    put(out, STA__OP_STXDW, 0, 1, 0, 0);
+    put_end(out);
+}
+
+void vm_program_hash(struct vm_program *out)
+{
+    put_lookup(out, BPF_MAP_TYPE_HASH, 8);
+    put(out, STA__OP_MOV64K, 1, 0, 0, 0);
+    put(out, STA__OP_JEQ64K, 0, 0, 1, 0);
+    put(out, STA__OP_LDXDW, 1, 0, 0, 0);
+    put(out, STA__OP_ADD64K, 1, 0, 0, 1);
+    put(out, STA__OP_STXDW, 10, 1, -16, 0);
+    put_update(out, BPF_ANY);
+    put_end(out);
+}
+
+void vm_program_count(struct vm_program *out)
+{
+    put(out, STA__OP_CALL, 0, 0, 0, BPF_FUNC_get_current_pid_tgid);
+    put(out, STA__OP_RSH64K, 0, 0, 0, 32);
+    put(out, STA__OP_JEQ64K, 0, 0, 19, -1); /* nobody's */
+    put_lookup(out, BPF_MAP_TYPE_HASH, 8);
+    put(out, STA__OP_JEQ64K, 0, 0, 3, 0);
+    put(out, STA__OP_MOV64K, 1, 0, 0, 1);
+    put(out, STA__OP_ATOMICDW, 0, 1, 0, BPF_ADD);
+    put(out, STA__OP_JA, 0, 0, 9, 0);
+    put(out, STA__OP_STDW, 10, 0, -16, 1);
+    put_update(out, BPF_NOEXIST);
+    put_end(out);
+}
+
 /* 16 instructions. */
 static void put_block(struct vm_program *out, int i)
 {
