@@ -235,14 +235,15 @@ static void use_shared(void)
     static const int commands[] = {BPF_MAP_CREATE,         BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_ELEM,
                                    BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_TEST_RUN,   BPF_MAP_FREEZE};
     static char room[4096];
-    volatile uint32_t *words = (volatile uint32_t *)&shared_attr;
+    uint32_t *words = (uint32_t *)&shared_attr;
     int command = commands[below(LENGTH(commands))];
     int64_t fd;
 
     for (int i = 0; i < 4; i++)
-        words[below(10)] = below(3) ? below(8) : (uint32_t)some_fd();
+        __atomic_store_n(&words[below(10)], below(3) ? below(8) : (uint32_t)some_fd(),
+                         __ATOMIC_RELAXED);
     if (command != BPF_MAP_CREATE && below(2))
-        ((volatile uint64_t *)words)[1 + below(3)] = (uintptr_t)room;
+        __atomic_store_n((uint64_t *)words + 1 + below(3), (uintptr_t)room, __ATOMIC_RELAXED);
     fd = bpf(command, &shared_attr);
     if (command == BPF_MAP_CREATE)
         keep(fd);
