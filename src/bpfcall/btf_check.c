@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bpfcall/btf.h"
+#include "ebpf/btf_members.h"
 
 struct checking {
     const char *types, *strings;
@@ -63,46 +64,6 @@ static int read_header(struct checking *checking, const char *data, uint32_t siz
     return 0;
 }
 
-/* Bytes of a type behind struct btf_type; -1: no such kind. */
-static int64_t tail_size(const struct btf_type *type)
-{
-    uint32_t vlen = BTF_INFO_VLEN(type->info);
-
-    switch (BTF_INFO_KIND(type->info)) {
-    case BTF_KIND_INT:
-        return sizeof(uint32_t);
-    case BTF_KIND_ARRAY:
-        return sizeof(struct btf_array);
-    case BTF_KIND_STRUCT:
-    case BTF_KIND_UNION:
-        return (int64_t)vlen * (int64_t)sizeof(struct btf_member);
-    case BTF_KIND_ENUM:
-        return (int64_t)vlen * (int64_t)sizeof(struct btf_enum);
-    case BTF_KIND_ENUM64:
-        return (int64_t)vlen * (int64_t)sizeof(struct btf_enum64);
-    case BTF_KIND_FUNC_PROTO:
-        return (int64_t)vlen * (int64_t)sizeof(struct btf_param);
-    case BTF_KIND_VAR:
-        return sizeof(struct btf_var);
-    case BTF_KIND_DATASEC:
-        return (int64_t)vlen * (int64_t)sizeof(struct btf_var_secinfo);
-    case BTF_KIND_DECL_TAG:
-        return sizeof(struct btf_decl_tag);
-    case BTF_KIND_PTR:
-    case BTF_KIND_FWD:
-    case BTF_KIND_TYPEDEF:
-    case BTF_KIND_VOLATILE:
-    case BTF_KIND_CONST:
-    case BTF_KIND_RESTRICT:
-    case BTF_KIND_FUNC:
-    case BTF_KIND_FLOAT:
-    case BTF_KIND_TYPE_TAG:
-        return 0;
-    default:
-        return -1;
-    }
-}
-
 /* How many types there are. */
 static int count_types(struct checking *checking)
 {
@@ -115,7 +76,7 @@ static int count_types(struct checking *checking)
         if (checking->types_size - at < sizeof(type))
             return wrong(checking, "Invalid type section");
         memcpy(&type, checking->types + at, sizeof(type));
-        tail = tail_size(&type);
+        tail = sta__btf_tail_size(&type);
         if (tail < 0)
             return wrong(checking, "Invalid kind");
         if (tail > (int64_t)(checking->types_size - at - sizeof(type)))
@@ -207,7 +168,7 @@ static int check_types(struct checking *checking)
             return wrong(checking, "Invalid type_id");
         if (!parts_fit(checking, type, type + 1))
             return wrong(checking, "Invalid member");
-        at += (uint32_t)(sizeof(*type) + (size_t)tail_size(type));
+        at += (uint32_t)(sizeof(*type) + (size_t)sta__btf_tail_size(type));
     }
     return 0;
 }

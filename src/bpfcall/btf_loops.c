@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bpfcall/object.h"
+#include "ebpf/btf_members.h"
 
 #define DEPTH_MAX 32 /* of types that are made of types: as in the kernel */
 
@@ -23,32 +24,10 @@ struct types {
     unsigned char *state;
 };
 
+/* All kinds are known: btf_check.c has looked. */
 static const struct btf_type *next_type(const struct btf_type *type)
 {
-    const char *more = (const char *)(type + 1);
-    size_t count = BTF_INFO_VLEN(type->info);
-
-    switch (BTF_INFO_KIND(type->info)) {
-    case BTF_KIND_INT:
-    case BTF_KIND_VAR:
-    case BTF_KIND_DECL_TAG:
-        return (const void *)(more + sizeof(uint32_t));
-    case BTF_KIND_ARRAY:
-        return (const void *)(more + sizeof(struct btf_array));
-    case BTF_KIND_STRUCT:
-    case BTF_KIND_UNION:
-        return (const void *)(more + count * sizeof(struct btf_member));
-    case BTF_KIND_ENUM:
-        return (const void *)(more + count * sizeof(struct btf_enum));
-    case BTF_KIND_ENUM64:
-        return (const void *)(more + count * sizeof(struct btf_enum64));
-    case BTF_KIND_FUNC_PROTO:
-        return (const void *)(more + count * sizeof(struct btf_param));
-    case BTF_KIND_DATASEC:
-        return (const void *)(more + count * sizeof(struct btf_var_secinfo));
-    default:
-        return (const void *)more;
-    }
+    return (const void *)((const char *)(type + 1) + sta__btf_tail_size(type));
 }
 
 static bool find_types(struct types *types, const char *data, uint32_t size)

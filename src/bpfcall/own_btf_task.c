@@ -27,18 +27,6 @@ enum member_type {
     POINTER, /* to the object in `target` */
 };
 
-static const struct {
-    const char *structure;
-    const char *path;
-    uint32_t size;
-    enum sta__task_object object;
-} fields[] = {
-#define FIELD(name, object, size, at, structure, member) \
-    {structure, member, size, STA__TASK_##object},
-#include "ebpf/task_fields.h"
-#undef FIELD
-};
-
 /* Ids: pointers to all objects, then those of `plain`, then the objects. */
 struct adding {
     struct btf *btf;
@@ -183,7 +171,7 @@ static enum member_type type_of(unsigned field)
     case STA__FIELD_UTS_NAME:
         return UTS_NAMES;
     default:
-        return fields[field].size == 8 ? POINTER : NAMESPACE;
+        return sta__task_members[field].size == 8 ? POINTER : NAMESPACE;
     }
 }
 
@@ -192,10 +180,10 @@ static uint32_t size_of(enum sta__task_object object)
     uint32_t size = 0;
 
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
-        uint32_t end = sta__task_offsets[field] + fields[field].size;
+        uint32_t end = sta__task_offsets[field] + sta__task_members[field].size;
 
-        if (fields[field].object == object && sta__task_offsets[field] != STA__TASK_ABSENT &&
-            end > size)
+        if (sta__task_members[field].object == object &&
+            sta__task_offsets[field] != STA__TASK_ABSENT && end > size)
             size = end;
     }
     return (size + 7) & ~7u;
@@ -207,8 +195,9 @@ static void add_field(struct adding *adding, unsigned field)
     char name[NAME_MAX_SIZE] = {0};
     enum member_type type = type_of(field);
 
-    for (size_t i = 0; fields[field].path[i] && fields[field].path[i] != '.'; i++)
-        name[i] = fields[field].path[i];
+    for (size_t i = 0;
+         sta__task_members[field].member[i] && sta__task_members[field].member[i] != '.'; i++)
+        name[i] = sta__task_members[field].member[i];
     add_member(adding, name,
                type == POINTER ? pointer_to(adding, target_of(field)) : adding->plain[type],
                sta__task_offsets[field]);
@@ -219,12 +208,12 @@ static void add_object(struct adding *adding, enum sta__task_object object)
     const char *name = NULL;
 
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
-        if (fields[field].object == object)
-            name = fields[field].structure;
+        if (sta__task_members[field].object == object)
+            name = sta__task_members[field].structure;
     }
     note(adding, btf__add_struct(adding->btf, name, size_of(object)));
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
-        if (fields[field].object == object && field != STA__FIELD_PID_NS &&
+        if (sta__task_members[field].object == object && field != STA__FIELD_PID_NS &&
             sta__task_offsets[field] != STA__TASK_ABSENT)
             add_field(adding, field);
     }

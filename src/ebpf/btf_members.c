@@ -15,8 +15,7 @@ static uint32_t kind_of(const struct btf_type *type)
     return BTF_INFO_KIND(type->info);
 }
 
-/* What follows a type; -1: nobody knows such a kind. */
-static int64_t extra_size(const struct btf_type *type)
+int64_t sta__btf_tail_size(const struct btf_type *type)
 {
     uint32_t count = BTF_INFO_VLEN(type->info);
 
@@ -63,7 +62,7 @@ static int64_t index_types(const char *data, size_t at, size_t end, uint32_t *ty
 
         if (end - at < sizeof(*type))
             return -EINVAL;
-        extra = extra_size(type);
+        extra = sta__btf_tail_size(type);
         if (extra < 0 || (uint64_t)extra > end - at - sizeof(*type))
             return -EINVAL;
         types[count++] = (uint32_t)at;

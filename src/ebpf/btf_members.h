@@ -7,6 +7,7 @@
 #ifndef STA_EBPF_BTF_MEMBERS_H
 #define STA_EBPF_BTF_MEMBERS_H
 
+#include <linux/btf.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@ struct sta__btf {
     uint32_t *types; /* where each type begins in `data`, by its id; malloc'ed */
     uint32_t count;  /* one more than the highest id */
 };
+
+/* Bytes of a type behind struct btf_type; -1: nobody knows such a kind. */
+int64_t sta__btf_tail_size(const struct btf_type *type);
 
 /* Looks through the data, which has to stay. 0, -EINVAL (it is no BTF), -ENOMEM. */
 int sta__btf_open(struct sta__btf *btf, const char *data, size_t size);

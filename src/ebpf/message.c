@@ -166,21 +166,8 @@ static int collect_number(struct collection *c, uint32_t size)
     return 0;
 }
 
-/* Text that is made now, in the room that is left. */
-struct maker {
-    char *to;
-    size_t size, length;
-};
-
-static void make(struct maker *m, char c)
-{
-    if (m->length + 1 < m->size)
-        m->to[m->length] = c;
-    m->length++;
-}
-
 /* Digits of a number, at least `least`. */
-static void make_digits(struct maker *m, uint64_t value, unsigned base, int least)
+static void make_digits(struct sta__printed *m, uint64_t value, unsigned base, int least)
 {
     char digits[20];
     int count = 0;
@@ -191,14 +178,14 @@ static void make_digits(struct maker *m, uint64_t value, unsigned base, int leas
         digits[count++] = (char)(digit < 10 ? '0' + digit : 'a' + digit - 10);
     }
     while (count)
-        make(m, digits[--count]);
+        sta__print_char(m, digits[--count]);
 }
 
-static void make_ip4(struct maker *m, const uint8_t *address, bool is_padded)
+static void make_ip4(struct sta__printed *m, const uint8_t *address, bool is_padded)
 {
     for (int i = 0; i < 4; i++) {
         if (i)
-            make(m, '.');
+            sta__print_char(m, '.');
         make_digits(m, address[i], 10, is_padded ? 3 : 1);
     }
 }
@@ -209,17 +196,18 @@ static uint32_t ip6_word(const uint8_t *address, int i)
 }
 
 /* All of it, in hexadecimal: "%pI6" with colons, "%pi6" without. */
-static void make_ip6(struct maker *m, const uint8_t *address, bool has_colons)
+static void make_ip6(struct sta__printed *m, const uint8_t *address, bool has_colons)
 {
     for (int i = 0; i < 8; i++) {
         if (i && has_colons)
-            make(m, ':');
+            sta__print_char(m, ':');
         make_digits(m, ip6_word(address, i), 16, 4);
     }
 }
 
 /* What was made, as far as there was room. */
-static int note_made(struct collection *c, struct sta__conversion *conversion, struct maker *m)
+static int note_made(struct collection *c, struct sta__conversion *conversion,
+                     struct sta__printed *m)
 {
     size_t length = m->length < m->size ? m->length : m->size - 1;
 
@@ -229,7 +217,7 @@ static int note_made(struct collection *c, struct sta__conversion *conversion, s
 
 static int collect_ip(struct collection *c, struct sta__conversion *conversion)
 {
-    struct maker m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
+    struct sta__printed m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
     uint32_t size = conversion->is_long ? 16 : 4;
     uint8_t address[16];
 
@@ -245,12 +233,12 @@ static int collect_ip(struct collection *c, struct sta__conversion *conversion)
 
 static int collect_symbol(struct collection *c, struct sta__conversion *conversion)
 {
-    struct maker m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
+    struct sta__printed m = {c->out->room + c->used, sizeof(c->out->room) - c->used, 0};
 
     if (m.size == 0)
         return -ENOSPC;
-    make(&m, '0');
-    make(&m, 'x');
+    sta__print_char(&m, '0');
+    sta__print_char(&m, 'x');
     make_digits(&m, conversion->value, 16, 1);
     return note_made(c, conversion, &m);
 }

@@ -60,6 +60,19 @@ struct sta__format_args {
     char room[512];
 };
 
+/* Text that is written: as much as there is room for, the rest is counted. */
+struct sta__printed {
+    char *to;
+    size_t size, length;
+};
+
+static inline void sta__print_char(struct sta__printed *text, char c)
+{
+    if (text->length + 1 < text->size)
+        text->to[text->length] = c;
+    text->length++;
+}
+
 /* As they are in memory: anywhere. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) sta__format_arg;
 

@@ -2,29 +2,17 @@
 /* Printing: on the dispatch path, see message.h. */
 #include "ebpf/message.h"
 
-struct printer {
-    char *to;
-    size_t size, length;
-};
-
-static void put(struct printer *p, char c)
-{
-    if (p->length + 1 < p->size)
-        p->to[p->length] = c;
-    p->length++;
-}
-
 /* Widths may be millions; only what there is room for takes time. */
-static void pad(struct printer *p, char c, size_t count)
+static void pad(struct sta__printed *p, char c, size_t count)
 {
     while (count && p->length + 1 < p->size) {
-        put(p, c);
+        sta__print_char(p, c);
         count--;
     }
     p->length += count;
 }
 
-static void put_text(struct printer *p, const char *text, size_t length, uint32_t width,
+static void put_text(struct sta__printed *p, const char *text, size_t length, uint32_t width,
                      uint8_t flags)
 {
     size_t fill = width > length ? width - length : 0;
@@ -32,7 +20,7 @@ static void put_text(struct printer *p, const char *text, size_t length, uint32_
     if (!(flags & STA__FORMAT_LEFT))
         pad(p, ' ', fill);
     for (size_t i = 0; i < length; i++)
-        put(p, text[i]);
+        sta__print_char(p, text[i]);
     if (flags & STA__FORMAT_LEFT)
         pad(p, ' ', fill);
 }
@@ -51,7 +39,7 @@ static size_t digits_of(char *out, uint64_t value, unsigned base, char ten)
     return count;
 }
 
-static void put_number(struct printer *p, const struct sta__conversion *c, uint64_t value,
+static void put_number(struct sta__printed *p, const struct sta__conversion *c, uint64_t value,
                        unsigned base, bool is_signed)
 {
     bool is_left = c->flags & STA__FORMAT_LEFT, is_zero = c->flags & STA__FORMAT_ZERO;
@@ -71,16 +59,16 @@ static void put_number(struct printer *p, const struct sta__conversion *c, uint6
     if (!is_left && !is_zero)
         pad(p, ' ', fill);
     if (sign)
-        put(p, sign);
+        sta__print_char(p, sign);
     if (!is_left && is_zero)
         pad(p, '0', fill);
     while (count)
-        put(p, digits[--count]);
+        sta__print_char(p, digits[--count]);
     if (is_left)
         pad(p, ' ', fill);
 }
 
-static void put_int(struct printer *p, const struct sta__conversion *c)
+static void put_int(struct sta__printed *p, const struct sta__conversion *c)
 {
     bool is_signed = c->kind == 'd';
     uint64_t value = c->value;
@@ -91,7 +79,7 @@ static void put_int(struct printer *p, const struct sta__conversion *c)
 }
 
 /* An address as it is: 16 digits, unless there is a width. */
-static void put_address(struct printer *p, const struct sta__conversion *c)
+static void put_address(struct sta__printed *p, const struct sta__conversion *c)
 {
     struct sta__conversion full = *c;
 
@@ -102,7 +90,7 @@ static void put_address(struct printer *p, const struct sta__conversion *c)
     put_number(p, &full, c->value, 16, false);
 }
 
-static void put_symbol(struct printer *p, const struct sta__conversion *c)
+static void put_symbol(struct sta__printed *p, const struct sta__conversion *c)
 {
     char text[24] = {'0', 'x'}, digits[20];
     size_t count = digits_of(digits, c->value, 16, 'a'), length = 2;
@@ -112,7 +100,7 @@ static void put_symbol(struct printer *p, const struct sta__conversion *c)
     put_text(p, text, length, c->width, c->flags);
 }
 
-static void put_pointer(struct printer *p, const struct sta__conversion *c, const char *made)
+static void put_pointer(struct sta__printed *p, const struct sta__conversion *c, const char *made)
 {
     switch (c->detail) {
     case 's':
@@ -129,7 +117,7 @@ static void put_pointer(struct printer *p, const struct sta__conversion *c, cons
     }
 }
 
-static void put_argument(struct printer *p, const struct sta__conversion *c, const char *room)
+static void put_argument(struct sta__printed *p, const struct sta__conversion *c, const char *room)
 {
     char character = (char)c->value;
 
@@ -147,7 +135,7 @@ static void put_argument(struct printer *p, const struct sta__conversion *c, con
 size_t sta__format_print(char *to, size_t size, const char *format,
                          const struct sta__format_args *args)
 {
-    struct printer p = {to, size, 0};
+    struct sta__printed p = {to, size, 0};
     uint32_t index = 0;
 
     for (uint32_t i = 0; i < args->end; i++) {
@@ -156,7 +144,7 @@ size_t sta__format_print(char *to, size_t size, const char *format,
             i = args->conversions[index++].next - 1;
             continue;
         }
-        put(&p, format[i]);
+        sta__print_char(&p, format[i]);
         i += format[i] == '%'; /* "%%" */
     }
     if (size)

@@ -88,6 +88,17 @@ uint32_t sta__task_self(void);
  */
 void sta__task_prepare(const struct sta__log *log);
 
+/* Which member of which struct a field is, "a.b" of one in another one, and its size in bytes. */
+struct sta__task_member {
+    const char *structure;
+    const char *member;
+    uint32_t size;
+    enum sta__task_object object;
+};
+
+extern const struct sta__task_member sta__task_members[STA__TASK_FIELDS]
+    __attribute__((visibility("hidden")));
+
 /* Where a field lies; STA__TASK_ABSENT: this kernel has none. Written before any program reads. */
 #define STA__TASK_ABSENT UINT32_MAX
 extern uint32_t sta__task_offsets[STA__TASK_FIELDS] __attribute__((visibility("hidden")));

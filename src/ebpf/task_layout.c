@@ -17,12 +17,7 @@
 
 #define KERNEL_BTF_PATH "/sys/kernel/btf/vmlinux"
 
-static const struct {
-    const char *structure;
-    const char *member;
-    uint32_t size;
-    enum sta__task_object object;
-} fields[] = {
+const struct sta__task_member sta__task_members[STA__TASK_FIELDS] = {
 #define FIELD(name, object, size, at, structure, member) \
     {structure, member, size, STA__TASK_##object},
 #include "ebpf/task_fields.h"
@@ -81,9 +76,9 @@ static const char *open_kernel_btf(size_t *size)
 /* Room that an object has in the image, see sta__task_address(). */
 static bool fits(unsigned field, int64_t offset)
 {
-    int64_t room = fields[field].object == STA__TASK_TASK ? 0x10000 : 0x2000;
+    int64_t room = sta__task_members[field].object == STA__TASK_TASK ? 0x10000 : 0x2000;
 
-    return offset >= 0 && offset + fields[field].size <= room;
+    return offset >= 0 && offset + sta__task_members[field].size <= room;
 }
 
 static void take_offsets(const struct sta__btf *btf)
@@ -92,11 +87,11 @@ static void take_offsets(const struct sta__btf *btf)
     uint32_t ids[STA__TASK_OBJECTS];
 
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++)
-        names[fields[field].object] = fields[field].structure;
+        names[sta__task_members[field].object] = sta__task_members[field].structure;
     sta__btf_structs(btf, names, ids, STA__TASK_OBJECTS);
     for (unsigned field = 0; field < STA__TASK_FIELDS; field++) {
-        uint32_t id = ids[fields[field].object];
-        int64_t offset = id ? sta__btf_member(btf, id, fields[field].member) : -ENOENT;
+        uint32_t id = ids[sta__task_members[field].object];
+        int64_t offset = id ? sta__btf_member(btf, id, sta__task_members[field].member) : -ENOENT;
 
         sta__task_offsets[field] = fits(field, offset) ? (uint32_t)offset : STA__TASK_ABSENT;
     }
