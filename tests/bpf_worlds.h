@@ -77,6 +77,9 @@ static inline int open_noted(struct world *world, const char *file, int line, in
     return (int)fd;
 }
 
+/* Where nothing is mapped. */
+#define BAD_ADDRESS 16
+
 static inline union bpf_attr zero_attr(void)
 {
     union bpf_attr attr;
@@ -105,6 +108,16 @@ static inline union bpf_attr element_attr(int fd, const void *key, void *value, 
     attr.key = (uintptr_t)key;
     attr.value = (uintptr_t)value;
     attr.flags = flags;
+    return attr;
+}
+
+static inline union bpf_attr info_attr(int fd, void *info, uint32_t size)
+{
+    union bpf_attr attr = zero_attr();
+
+    attr.info.bpf_fd = (uint32_t)fd;
+    attr.info.info = (uintptr_t)info;
+    attr.info.info_len = size;
     return attr;
 }
 

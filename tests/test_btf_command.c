@@ -6,18 +6,6 @@
 
 #include "bpf_worlds.h"
 
-#define BAD_ADDRESS 16
-
-static union bpf_attr info_attr(int fd, void *info, uint32_t size)
-{
-    union bpf_attr attr = zero_attr();
-
-    attr.info.bpf_fd = (uint32_t)fd;
-    attr.info.info = (uintptr_t)info;
-    attr.info.info_len = size;
-    return attr;
-}
-
 /* A bit of BTF: an int, and a struct of two of them. */
 struct some_btf {
     struct btf_header header;

@@ -4,18 +4,6 @@
 
 #include "bpf_worlds.h"
 
-#define BAD_ADDRESS 16
-
-static union bpf_attr info_attr(int fd, void *info, uint32_t size)
-{
-    union bpf_attr attr = zero_attr();
-
-    attr.info.bpf_fd = (uint32_t)fd;
-    attr.info.info = (uintptr_t)info;
-    attr.info.info_len = size;
-    return attr;
-}
-
 SCENARIO(info_of_maps)
 {
     union bpf_attr attr = map_attr(BPF_MAP_TYPE_BLOOM_FILTER, 0, 8, 4);

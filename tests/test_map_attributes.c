@@ -5,25 +5,12 @@
  */
 #include "core.h"
 
-#include "kernel_map.h"
+#include "kernel_needed.h"
 
 static uint32_t next_random(uint64_t *random)
 {
     *random = *random * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(*random >> 33);
-}
-
-static void need_kernel(void)
-{
-    const struct sta_map_options array = {
-        .type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
-    int fd = kernel_map_create(&array);
-
-    if (fd < 0) {
-        print_message("skipped: no maps of the kernel: %s\n", strerror(-fd));
-        skip();
-    }
-    close(fd);
 }
 
 /* Near the borders of what is allowed. */

@@ -6,8 +6,6 @@
 
 #include "bpf_worlds.h"
 
-#define BAD_ADDRESS 16
-
 SCENARIO(sizes_of_attributes_are_looked_at)
 {
     struct {

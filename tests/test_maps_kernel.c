@@ -4,7 +4,7 @@
  */
 #include "core.h"
 
-#include "kernel_map.h"
+#include "kernel_needed.h"
 
 #define KEY_MAX   64
 #define VALUE_MAX 128
@@ -261,19 +261,6 @@ static struct subject subjects[] = {
     MAP(LPM_TRIE, 5, 20, 200, .keys = 200, .is_lpm = true),
     MAP(LPM_TRIE, 20, 4, 1000, .keys = 900, .is_lpm = true),
 };
-
-static void need_kernel(void)
-{
-    const struct sta_map_options array = {
-        .type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
-    int fd = kernel_map_create(&array);
-
-    if (fd < 0) {
-        print_message("skipped: no maps of the kernel: %s\n", strerror(-fd));
-        skip();
-    }
-    close(fd);
-}
 
 static void operations_have_the_same_results(void **state)
 {

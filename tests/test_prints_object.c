@@ -3,21 +3,13 @@
 #define TEST_METHOD STA_METHOD_AUTO
 #include "intercept.h"
 
+#include "object_global.h"
+
 #include <sys/prctl.h>
 
 #include <sta/map.h>
 #include <sta/object.h>
 #include <sta/trace.h>
-
-static void *global(struct sta_object *object, const char *name)
-{
-    size_t size;
-    void *at = sta_object_global(object, name, &size);
-
-    if (!at)
-        victim_failed("no variable %s", name);
-    return at;
-}
 
 static void check_text(const char *is, const char *wanted)
 {

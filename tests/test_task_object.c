@@ -6,6 +6,8 @@
 #define TEST_METHOD STA_METHOD_AUTO
 #include "intercept.h"
 
+#include "object_global.h"
+
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -29,16 +31,6 @@ static struct sta_object *loaded(struct sta *sta, const char *name)
     *target = getpid();
     CHECK_EQ(sta_object_attach(object), 1);
     return object;
-}
-
-static void *global(struct sta_object *object, const char *name)
-{
-    size_t size;
-    void *at = sta_object_global(object, name, &size);
-
-    if (!at)
-        victim_failed("no variable %s", name);
-    return at;
 }
 
 static uint64_t start_in_ticks(void)
